@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from accounts.roles import create_built_in_roles
+
+
+class AccountsConfig(AppConfig):
+    name = "accounts"
+
+    def ready(self):
+        post_migrate.connect(create_built_in_roles, dispatch_uid="accounts.built_in_roles")

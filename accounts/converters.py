@@ -1,0 +1,11 @@
+from django.urls import register_converter
+from django.urls.converters import StringConverter
+
+from accounts.models import USERNAME
+
+
+class UsernameConverter(StringConverter):
+    regex = USERNAME
+
+
+register_converter(UsernameConverter, "username")

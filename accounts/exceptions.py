@@ -1,0 +1,57 @@
+"""Refusals of the API: `{"detail": sentence, "code": word}` with the status of the contract."""
+
+from rest_framework import exceptions, status
+
+CHALLENGE = 'Bearer realm="api"'
+RETRY_AFTER = 5  # seconds
+UNAVAILABLE = {
+    "detail": "The service is unavailable for the moment. Try again.",
+    "code": "unavailable",
+}
+
+
+class Unauthorized(exceptions.APIException):
+    """401 with a challenge of its own, also from a view without authenticators.
+
+    Not an AuthenticationFailed: DRF turns that into a 403 where a view has no authenticator.
+    """
+
+    status_code = status.HTTP_401_UNAUTHORIZED
+    auth_header = CHALLENGE
+
+
+class LoginFailed(Unauthorized):
+    default_code = "login_failed"
+    default_detail = "The username or the password is wrong."
+
+
+class ReauthenticationRequired(Unauthorized):
+    """Step-up (RFC 9470): the password was not given on this device recently enough."""
+
+    default_code = "reauthentication_required"
+    default_detail = "Give your password again on this device, then repeat the request."
+
+    def __init__(self, max_age: int) -> None:
+        super().__init__()
+        self.auth_header = (
+            f'{CHALLENGE}, error="insufficient_user_authentication", max_age="{max_age}"'
+        )
+
+
+class Conflict(exceptions.APIException):
+    status_code = status.HTTP_409_CONFLICT
+
+
+class UsernameTaken(Conflict):
+    default_code = "username_taken"
+    default_detail = "That username is taken."
+
+
+class EmailTaken(Conflict):
+    default_code = "email_taken"
+    default_detail = "That email address is taken."
+
+
+class RoleTaken(Conflict):
+    default_code = "role_taken"
+    default_detail = "A role with that name already exists."

@@ -1,0 +1,33 @@
+import logging
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+from rest_framework.views import set_rollback
+
+from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+
+logger = logging.getLogger(__name__)
+
+
+def exception_handler(exc, context):
+    """DRF's own, with `code` beside `detail`, and a database that is gone as 503."""
+    if isinstance(exc, OperationalError | InterfaceError):
+        logger.error("database unavailable", exc_info=exc)
+        set_rollback()
+        return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    response = drf_exception_handler(exc, context)
+    if response is not None and isinstance(getattr(exc, "detail", None), str):
+        response.data = {
+            "detail": exc.detail,
+            "code": exc.get_codes(),
+            **getattr(exc, "extra", {}),
+        }
+    return response

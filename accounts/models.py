@@ -1,0 +1,172 @@
+from django.contrib.auth.models import AbstractUser, Permission, UserManager
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models, transaction
+from django.db.models.functions import Lower
+from django.dispatch import receiver
+from django.utils import timezone
+
+from accounts.roles import BUILT_IN
+from accounts.signals import users_deactivated
+
+USERNAME = r"[\w.+-]+"
+
+models.CharField.register_lookup(Lower)
+models.EmailField.register_lookup(Lower)
+
+
+class Role(models.Model):
+    """A named set of permissions. `admin` and `support` are built in: they keep their names."""
+
+    name = models.SlugField(
+        max_length=50,
+        unique=True,
+        error_messages={"unique": "A role with that name already exists."},
+    )
+    description = models.CharField(max_length=200, blank=True)
+    permissions = models.ManyToManyField(Permission, blank=True, related_name="roles")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self):
+        return self.name
+
+    def save(self, *args, **kwargs):
+        self.clean()
+        super().save(*args, **kwargs)
+
+    def clean(self):
+        stored = Role.objects.filter(pk=self.pk).first()
+        if stored and stored.is_built_in and self.name != stored.name:
+            raise ValidationError(f"The role {stored} is built in and keeps its name.")
+
+    @property
+    def is_built_in(self) -> bool:
+        return self.name in BUILT_IN
+
+    def permission_labels(self) -> set[str]:
+        """The role's permissions as "app.codename"."""
+        return {
+            f"{permission.content_type.app_label}.{permission.codename}"
+            for permission in self.permissions.select_related("content_type")
+        }
+
+
+class UserQuerySet(models.QuerySet):
+    def update(self, **kwargs):
+        """Update as ever, and tell of the users it left inactive."""
+        if "is_active" not in kwargs:
+            return super().update(**kwargs)
+        with transaction.atomic(using=self.db):
+            user_ids = list(self.values_list("pk", flat=True))
+            updated = super().update(**kwargs)
+            users_deactivated.send(self.model, user_ids=user_ids)
+        return updated
+
+    update.alters_data = True
+
+    def with_login(self, identifier: str) -> "UserQuerySet":
+        """The user who logs in by this username, or by this e-mail address once verified."""
+        if "@" in identifier:
+            return self.with_email(identifier).filter(email_verified_at__isnull=False)
+        return self.filter(username__lower=Lower(models.Value(identifier)))
+
+    def with_email(self, email: str) -> "UserQuerySet":
+        return self.filter(email__lower=Lower(models.Value(email)))
+
+    def starting_with(self, text: str) -> "UserQuerySet":
+        """Users whose username or e-mail address starts with `text`; all for an empty text."""
+        if "\0" in text:  # PostgreSQL has no such text, and no error of its own for it
+            return self.none()
+        return self.filter(models.Q(username__istartswith=text) | models.Q(email__istartswith=text))
+
+
+class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):
+    def get_by_natural_key(self, username):
+        return self.get(username__lower=Lower(models.Value(username)))
+
+
+class User(AbstractUser):
+    """A person. `password_changed_at` moves with every real password change, never with a mere
+    upgrade of the hash; a device signed in before it is not live.
+    """
+
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        validators=[
+            RegexValidator(
+                rf"\A{USERNAME}\Z", "Use letters, digits and . + - _ only, no spaces and no @."
+            )
+        ],
+        help_text="At most 150 letters, digits and . + - _",
+        error_messages={"unique": "That username is taken."},
+    )
+    email = models.EmailField("email address")
+    email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
+    password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    groups = None
+    roles = models.ManyToManyField(Role, blank=True, related_name="users")
+
+    objects = GuestlistUserManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                Lower("username"),
+                name="username_unique_without_case",
+                violation_error_message="That username is taken.",
+            ),
+            models.UniqueConstraint(
+                Lower("email"),
+                name="email_unique_without_case",
+                violation_error_message="That email address is taken.",
+            ),
+        ]
+
+    def save(self, *args, **kwargs):
+        """Stamp a real password change, and tell of a deactivation.
+
+        The raw password is still held at this point of a real change, and no longer at a hash
+        upgrade.
+        """
+        fields = kwargs.get("update_fields")
+        if self._password is not None and (fields is None or "password" in fields):
+            self.password_changed_at = timezone.now()
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "password_changed_at"}
+        with transaction.atomic(using=kwargs.get("using")):
+            super().save(*args, **kwargs)
+            if not self.is_active:
+                users_deactivated.send(type(self), user_ids=[self.pk])
+
+    def has_role(self, name: str) -> bool:
+        """Ask the database, so that a lost role counts at once."""
+        return self.is_active and self.roles.filter(name=name).exists()
+
+    def may_touch(self, other: "User") -> bool:
+        """Only a superuser touches a superuser."""
+        return self.is_superuser or not other.is_superuser
+
+    def may_edit(self, other: "User") -> bool:
+        """Nobody edits an account that may do more: its new e-mail address could be their own."""
+        if self.is_superuser:
+            return True
+        return self.may_touch(other) and other.get_all_permissions() <= self.get_all_permissions()
+
+    def may_give(self, role: Role) -> bool:
+        """Nobody gives a role with a permission they do not have."""
+        return self.is_superuser or role.permission_labels() <= self.get_all_permissions()
+
+    def is_last_superuser(self) -> bool:
+        """Whether removing this superuser would leave the site without an active one."""
+        others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=self.pk)
+        return self.is_superuser and self.is_active and not others.exists()
+
+
+@receiver(models.signals.pre_delete, sender=Role)
+def keep_built_in_roles(instance, **kwargs):
+    """Hear every way of deletion: `Role.delete()`, a queryset, the admin."""
+    if instance.is_built_in:
+        raise models.ProtectedError(f"The role {instance} is built in.", {instance})

@@ -1,0 +1,59 @@
+from django.conf import settings
+from rest_framework.permissions import (
+    SAFE_METHODS,
+    BasePermission,
+    DjangoModelPermissions,
+    OperationHolderMixin,
+)
+
+from accounts.exceptions import ReauthenticationRequired
+
+
+class HasRole(OperationHolderMixin, BasePermission):
+    """Let holders of a role in: `permission_classes = [HasRole("admin")]`.
+
+    Takes `&`, `|` and `~` like DRF's own permission classes. The role is read from the database
+    on each request.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self) -> "HasRole":
+        """DRF calls what stands in `permission_classes`."""
+        return self
+
+    def has_permission(self, request, view):
+        return request.user.is_authenticated and request.user.has_role(self.name)
+
+
+class HasPermission(HasRole):
+    """Let holders of a permission in: `HasPermission("tokens.revoke_issuedtoken")`."""
+
+    def has_permission(self, request, view):
+        return request.user.is_authenticated and request.user.has_perm(self.name)
+
+
+class ModelPermissions(DjangoModelPermissions):
+    """DRF's own, and reading needs the view permission."""
+
+    perms_map = DjangoModelPermissions.perms_map | {"GET": ["%(app_label)s.view_%(model_name)s"]}
+
+
+class IsFresh(BasePermission):
+    """Ask for the password when the last one on this device is too old (RFC 9470)."""
+
+    def has_permission(self, request, view):
+        require_fresh(request)
+        return True
+
+
+class IsFreshForWrites(IsFresh):
+    def has_permission(self, request, view):
+        return request.method in SAFE_METHODS or super().has_permission(request, view)
+
+
+def require_fresh(request) -> None:
+    """Raise ReauthenticationRequired unless the device of the request is fresh."""
+    if request.auth is None or not request.auth.is_fresh():
+        raise ReauthenticationRequired(int(settings.STEP_UP_MAX_AGE.total_seconds()))

@@ -1,0 +1,106 @@
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError, transaction
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.exceptions import EmailTaken, RoleTaken, UsernameTaken
+from accounts.models import Role, User
+
+
+class PasswordField(serializers.CharField):
+    """A password exactly as typed (ASVS 6.2.8), never sent back."""
+
+    def __init__(self, **kwargs):
+        style = {"input_type": "password"}
+        super().__init__(write_only=True, trim_whitespace=False, style=style, **kwargs)
+
+
+class UserSerializer(serializers.ModelSerializer):
+    email_verified = serializers.SerializerMethodField()
+    roles = serializers.SlugRelatedField("name", many=True, read_only=True)
+
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "email_verified", "roles", "date_joined"]
+        read_only_fields = fields
+
+    def get_email_verified(self, user) -> bool:
+        return user.email_verified_at is not None
+
+
+class UniqueNames(serializers.Serializer):
+    """Answers 409 for a username or an e-mail address that somebody else has."""
+
+    def check_names(self, user_pk: int | None = None) -> None:
+        names = self.validated_data
+        others = User.objects.exclude(pk=user_pk)
+        if "username" in names and others.with_login(names["username"]).exists():
+            raise UsernameTaken
+        if "email" in names and others.with_email(names["email"]).exists():
+            raise EmailTaken
+
+
+class SignupSerializer(UniqueNames, serializers.ModelSerializer):
+    password = PasswordField()
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "password"]
+        extra_kwargs = {"username": {"validators": User._meta.get_field("username").validators}}
+
+    def validate(self, attrs):
+        validate_new_password(attrs["password"], User(**attrs), field="password")
+        return attrs
+
+    def validate_username(self, username):
+        return User.normalize_username(username)
+
+    def create(self, validated_data):
+        self.check_names()
+        user = User(username=validated_data["username"], email=validated_data["email"])
+        user.set_password(validated_data["password"])
+        return save_unique(user)
+
+
+class RoleSerializer(serializers.ModelSerializer):
+    permissions = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Role
+        fields = ["name", "description", "permissions"]
+        extra_kwargs = {"name": {"validators": Role._meta.get_field("name").validators}}
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_permissions(self, role):
+        return sorted(role.permission_labels())
+
+    def validate_name(self, name):
+        if self.instance and self.instance.is_built_in and name != self.instance.name:
+            raise serializers.ValidationError("This role is built in and keeps its name.")
+        return name
+
+    def save(self, **kwargs):
+        try:
+            with transaction.atomic():
+                return super().save(**kwargs)
+        except IntegrityError:
+            raise RoleTaken from None
+
+
+def validate_new_password(password: str, user: User, *, field: str) -> None:
+    """Raise DRF's ValidationError for `field` unless Django's validators accept the password."""
+    try:
+        validate_password(password, user)
+    except DjangoValidationError as error:
+        raise serializers.ValidationError({field: error.messages}) from None
+
+
+def save_unique(user: User, update_fields: list[str] | None = None) -> User:
+    """Save the user. Raise UsernameTaken or EmailTaken when somebody else was faster."""
+    try:
+        with transaction.atomic():
+            user.save(update_fields=update_fields)
+    except IntegrityError as error:
+        raise (EmailTaken if "email" in str(error) else UsernameTaken) from None
+    return user

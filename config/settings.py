@@ -1,0 +1,288 @@
+"""Every setting, read from the environment.
+
+A missing or malformed variable stops the start with the variable's name. Nothing is open by
+default: no DEBUG, no host, no built-in secret. Durations are seconds in the environment and
+`timedelta` here.
+"""
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from corsheaders.defaults import default_headers
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, validate
+
+from tokens.keys import DevelopmentKeys, read_signing_keys
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Env()
+
+
+def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
+    """The variable `name`, whole seconds of at least `minimum`, as a timedelta."""
+    seconds = int(default.total_seconds())
+    return timedelta(seconds=env.int(name, seconds, validate=validate.Range(min=minimum)))
+
+
+def words(name: str) -> list[str]:
+    """The comma-separated variable `name`, without the spaces around its items."""
+    return env.list(name, [], subcast=str.strip)
+
+
+# The site
+
+DEBUG = env.bool("DEBUG", False)
+ALLOWED_HOSTS = words("ALLOWED_HOSTS")
+SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
+if not SITE_URL.startswith(("https://", "http://")):
+    raise ImproperlyConfigured("SITE_URL must be the address of this site, https://example.org")
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "accounts",
+    "tokens",
+]
+
+MIDDLEWARE = [
+    "tokens.middleware.ClientAddressMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tokens.middleware.NoStoreMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "tokens.middleware.DeviceMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "tokens.step_up.StepUpMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tokens.middleware.UnavailableMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+# Data
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
+        conn_max_age=600,
+        conn_health_checks=True,
+    )
+}
+_database = DATABASES["default"]
+_database.setdefault("OPTIONS", {})
+if _database["ENGINE"].endswith("sqlite3"):
+    # Writers queue at BEGIN instead of failing when a read turns into a write. `synchronous`
+    # stays FULL, SQLite's default: a revocation that was answered survives a power cut.
+    _database["OPTIONS"] |= {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL",
+    }
+    # A file, because an in-memory database has neither WAL nor other processes.
+    _path = Path(_database["NAME"])
+    _database["TEST"] = {"NAME": _path.with_name(f"test-{_path.name}")}
+else:
+    # The conditional updates rely on READ COMMITTED: a stricter level raises where it updates
+    # no row. Set here, it holds whatever the server's own default is.
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    _database["OPTIONS"]["isolation_level"] = IsolationLevel.READ_COMMITTED
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+_redis_url = env.str("REDIS_URL", "")
+if _redis_url:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": _redis_url,
+        }
+    }
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+
+# Secrets
+
+# With DEBUG on, keys made at the first start live beside the database, so that a restart signs
+# nobody out. Without DEBUG both must be given.
+_development = DevelopmentKeys(BASE_DIR / ".dev-keys.json") if DEBUG else None
+SECRET_KEY = env.str("SECRET_KEY", "") or (_development.secret_key if _development else "")
+if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5:
+    raise ImproperlyConfigured("SECRET_KEY must be set, at random, to at least 50 characters")
+
+_signing_keys_file = env.path("JWT_SIGNING_KEYS_FILE", None)
+JWT_SIGNING_KEYS = read_signing_keys(
+    env.str("JWT_SIGNING_KEYS", ""),
+    _signing_keys_file,
+    _development,
+)
+JWT_ISSUER = env.str("JWT_ISSUER", SITE_URL)
+JWT_AUDIENCE = env.str("JWT_AUDIENCE", SITE_URL)
+
+
+# People
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
+PASSWORD_HASHERS = ["accounts.hashers.Argon2PasswordHasher"]
+PASSWORD_MIN_LENGTH = env.int("PASSWORD_MIN_LENGTH", 15, validate=validate.Range(min=8, max=256))
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_MIN_LENGTH},
+    },
+    {"NAME": "accounts.validators.MaximumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
+PASSWORD_RESET_TIMEOUT = 3600
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+
+
+# Devices
+
+ACCESS_TOKEN_LIFETIME = duration("ACCESS_TOKEN_LIFETIME", timedelta(minutes=5))
+DEVICE_IDLE_TIMEOUT = duration("DEVICE_IDLE_TIMEOUT", timedelta(days=14))
+DEVICE_LIFETIME = duration("DEVICE_LIFETIME", timedelta(days=30))
+STAFF_BROWSER_IDLE_TIMEOUT = duration("STAFF_BROWSER_IDLE_TIMEOUT", timedelta(hours=1))
+STAFF_BROWSER_LIFETIME = duration("STAFF_BROWSER_LIFETIME", timedelta(hours=12))
+REFRESH_GRACE = duration("REFRESH_GRACE", timedelta(seconds=30), minimum=0)
+STEP_UP_MAX_AGE = duration("STEP_UP_MAX_AGE", timedelta(minutes=15))
+MAX_DEVICES_PER_USER = env.int("MAX_DEVICES_PER_USER", 20, validate=validate.Range(min=1))
+DEVICE_RETENTION = duration("DEVICE_RETENTION", timedelta(days=28), minimum=0)
+GEOIP_PATH = env.str("GEOIP_PATH", "")
+
+
+# The network
+
+TRUSTED_PROXIES = [ipaddress.ip_network(block) for block in words("TRUSTED_PROXIES")]
+if TRUSTED_PROXIES:
+    # ClientAddressMiddleware removes the header from every other peer.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
+SECURE_HSTS_SECONDS = 0 if DEBUG else int(timedelta(days=365).total_seconds())
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
+SECURE_HSTS_PRELOAD = not DEBUG
+
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", not DEBUG)
+SESSION_COOKIE_NAME = "__Host-sessionid" if SESSION_COOKIE_SECURE else "sessionid"
+SESSION_COOKIE_AGE = int(DEVICE_LIFETIME.total_seconds())
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+CSRF_COOKIE_NAME = "__Host-csrftoken" if SESSION_COOKIE_SECURE else "csrftoken"
+CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
+CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After"]
+
+
+# The API
+
+REST_FRAMEWORK = {
+    # Bearer stands first: its `WWW-Authenticate` is the one that a 401 carries.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tokens.authentication.IssuedTokenAuthentication",
+        "tokens.authentication.BrowserDeviceAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["accounts.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "accounts.pagination.PageNumberPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "accounts.handlers.exception_handler",
+    "NUM_PROXIES": 0,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Guestlist",
+    "DESCRIPTION": "Admin-managed sessions: a JWT is accepted only while its device is live.",
+    "VERSION": "1.0.0",
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+
+# Mail and logs
+
+_email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
+if "EMAIL_BACKEND" not in _email:
+    raise ImproperlyConfigured("EMAIL_URL must be smtp://, submission:// or console://")
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_HOST = _email["EMAIL_HOST"] or "localhost"
+EMAIL_PORT = _email["EMAIL_PORT"] or 25
+EMAIL_HOST_USER = _email["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = _email["EMAIL_USE_TLS"]
+EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {
+        "accounts": {"handlers": ["console"], "level": "INFO"},
+        "tokens": {"handlers": ["console"], "level": "INFO"},
+    },
+}

@@ -1,0 +1,283 @@
+import uuid
+
+from django.contrib.auth import authenticate
+from django.db.models import Case, Value, When
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, generics, status
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from accounts.api import OpenView, get_user
+from accounts.exceptions import LoginFailed
+from accounts.permissions import HasPermission, IsFresh, require_fresh
+from accounts.serializers import UserSerializer, save_unique
+from accounts.verification import send_verification
+from tokens import flows
+from tokens.authentication import TokenRefused
+from tokens.client import Client
+from tokens.models import IssuedToken, State
+from tokens.receivers import keep_handle
+from tokens.serializers import (
+    DeviceSerializer,
+    LoginSerializer,
+    NoteSerializer,
+    PairSerializer,
+    PasswordSerializer,
+    ProfileSerializer,
+    ReauthenticateSerializer,
+    RevokedSerializer,
+)
+
+STATE_PARAMETER = OpenApiParameter(
+    "state", enum=[*State.values, "all"], default=State.LIVE, description="Which devices."
+)
+
+
+class IndexView(OpenView, APIView):
+    """Where everything is."""
+
+    @extend_schema(responses={200: dict[str, str]})
+    def get(self, request):
+        names = (
+            "schema docs signup login reauthenticate logout logout-others logout-all "
+            "me password devices roles users"
+        )
+        return Response({name: reverse(f"api:{name}", request=request) for name in names.split()})
+
+
+class LoginView(OpenView, APIView):
+    """Sign in on a new device. Sets no cookie."""
+
+    @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
+    def post(self, request):
+        serializer = LoginSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        credentials = serializer.validated_data
+        user = authenticate(
+            request, username=credentials["username"], password=credentials["password"]
+        )
+        if user is None:
+            raise LoginFailed
+        client = Client.from_request(request)
+        try:
+            pair = flows.log_in(user, client, name=credentials["device_name"])
+        except flows.Refused:
+            raise LoginFailed from None
+        return pair_response(pair)
+
+
+class ReauthenticateView(APIView):
+    """Give the password again, to be fresh. The device's former tokens or cookie end."""
+
+    @extend_schema(request=ReauthenticateSerializer, responses={200: PairSerializer, 204: None})
+    def post(self, request):
+        serializer = ReauthenticateSerializer(data=request.data, context={"user": request.user})
+        serializer.is_valid(raise_exception=True)
+        return renewed(request, lambda: flows.reauthenticate(request.auth, request.user))
+
+
+class PasswordView(APIView):
+    """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
+
+    @extend_schema(request=PasswordSerializer, responses={200: PairSerializer, 204: None})
+    def post(self, request):
+        serializer = PasswordSerializer(data=request.data, context={"user": request.user})
+        serializer.is_valid(raise_exception=True)
+        request.user.set_password(serializer.validated_data["new_password"])
+        return renewed(request, lambda: flows.change_password(request.user, request.auth))
+
+
+class LogoutView(APIView):
+    """Sign out on this device."""
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request):
+        flows.log_out(request.auth)
+        forget_cookie(request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class LogoutOthersView(APIView):
+    """Sign out on all other devices."""
+
+    permission_classes = [*APIView.permission_classes, IsFresh]
+
+    @extend_schema(request=None, responses={200: RevokedSerializer})
+    def post(self, request):
+        return Response({"revoked": flows.log_out_others(request.auth)})
+
+
+class LogoutAllView(APIView):
+    """Sign out on all devices, this one too."""
+
+    permission_classes = [*APIView.permission_classes, IsFresh]
+
+    @extend_schema(request=None, responses={200: RevokedSerializer})
+    def post(self, request):
+        revoked = flows.log_out_all(request.user)
+        forget_cookie(request)
+        return Response({"revoked": revoked})
+
+
+class MeView(APIView):
+    """Who is signed in."""
+
+    @extend_schema(responses={200: UserSerializer})
+    def get(self, request):
+        return Response(UserSerializer(request.user).data)
+
+    @extend_schema(request=ProfileSerializer, responses={200: UserSerializer})
+    def patch(self, request):
+        """A new e-mail address counts once the link sent to it is opened."""
+        user = request.user
+        serializer = ProfileSerializer(data=request.data, context={"user": user})
+        serializer.is_valid(raise_exception=True)
+        serializer.check_names(user.pk)
+        changes = serializer.validated_data
+        if "username" in changes:
+            user.username = changes["username"]
+            save_unique(user, update_fields=["username"])
+        if changes.get("email", user.email) != user.email:
+            send_verification(user, changes["email"])
+        return Response(UserSerializer(user).data)
+
+
+class DeviceListView(generics.ListAPIView):
+    """The devices of one person, the current one first, then by last seen."""
+
+    serializer_class = DeviceSerializer
+
+    @extend_schema(parameters=[STATE_PARAMETER])
+    def get(self, request, *args, **kwargs):
+        return super().get(request, *args, **kwargs)
+
+    def get_owner(self):
+        return self.request.user
+
+    def get_queryset(self):
+        if getattr(self, "swagger_fake_view", False):
+            return IssuedToken.objects.none()
+        devices = self.get_owner().devices.with_state()
+        state = self.request.query_params.get("state", State.LIVE)
+        if state != "all":
+            if state not in State.values:
+                raise exceptions.ValidationError({"state": [f"One of {State.values} or all."]})
+            devices = devices.in_state(state)
+        current_first = Case(When(pk=self.request.auth.pk, then=Value(0)), default=Value(1))
+        return devices.order_by(current_first, "-last_seen_at", "-pk")
+
+    def get_serializer_context(self):
+        return super().get_serializer_context() | {"current": self.request.auth}
+
+
+class DeviceView(generics.RetrieveUpdateDestroyAPIView):
+    """One of one's own devices."""
+
+    serializer_class = DeviceSerializer
+    http_method_names = ["get", "patch", "delete", "head", "options"]
+
+    def get_object(self):
+        return get_device_of(self.request.user, self.kwargs["id"])
+
+    def get_serializer_context(self):
+        return super().get_serializer_context() | {"current": self.request.auth}
+
+    def perform_update(self, serializer):
+        device = serializer.instance
+        device.name = serializer.validated_data.get("name", device.name)
+        IssuedToken.objects.filter(pk=device.pk).update(name=device.name)
+
+    def perform_destroy(self, device):
+        """End another device only if fresh; one that has ended already needs nothing."""
+        if device.state != State.LIVE:
+            return
+        if device.pk != self.request.auth.pk:
+            require_fresh(self.request)
+        flows.end_own_device(self.request.auth, device)
+        if device.pk == self.request.auth.pk:
+            forget_cookie(self.request)
+
+
+class UserDeviceListView(DeviceListView):
+    """The devices of a user, for staff."""
+
+    permission_classes = [HasPermission("tokens.view_issuedtoken")]
+
+    def get_owner(self):
+        return get_user(self.kwargs["username"])
+
+
+class UserDevicesRevokeView(APIView):
+    """Revoke all live devices of a user, as staff."""
+
+    permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
+
+    @extend_schema(
+        operation_id="users_devices_revoke_all",
+        request=NoteSerializer,
+        responses={200: RevokedSerializer},
+    )
+    def post(self, request, username):
+        user = get_user(username)
+        return self.revoke(request, user, user.devices.all())
+
+    def revoke(self, request, user, devices) -> Response:
+        if not request.user.may_touch(user):
+            raise exceptions.PermissionDenied("Only a superuser revokes a superuser's devices.")
+        serializer = NoteSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        note = serializer.validated_data["note"]
+        revoked = flows.revoke_for_user(user, devices, by=request.user, note=note)
+        return Response({"revoked": revoked})
+
+
+class UserDeviceRevokeView(UserDevicesRevokeView):
+    """Revoke one device of a user, as staff."""
+
+    @extend_schema(request=NoteSerializer, responses={200: RevokedSerializer})
+    def post(self, request, username, id):
+        user = get_user(username)
+        device = get_device_of(user, id)
+        return self.revoke(request, user, user.devices.filter(pk=device.pk))
+
+
+@extend_schema(exclude=True)
+class UnknownView(OpenView, APIView):
+    """Whatever else is asked for under /api/."""
+
+    def initial(self, request, *args, **kwargs):
+        raise Http404
+
+
+def get_device_of(user, id: str) -> IssuedToken:
+    """The device of that user. Raise Http404, also for an id that is none."""
+    try:
+        key = uuid.UUID(id)
+    except ValueError:
+        raise Http404 from None
+    return get_object_or_404(user.devices.with_state(), pk=key)
+
+
+def pair_response(pair: flows.Pair) -> Response:
+    return Response(PairSerializer(pair, context={"current": pair.device}).data)
+
+
+def renewed(request, renew) -> Response:
+    """The answer to a step-up: the new pair, or for a browser its new cookie."""
+    try:
+        handle = renew()
+    except flows.Refused as refusal:
+        raise TokenRefused(refusal) from None
+    if request.auth.kind == IssuedToken.Kind.API:
+        return pair_response(flows.pair_of(request.auth, handle))
+    keep_handle(request, handle)
+    return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def forget_cookie(request) -> None:
+    """Leave no cookie of a device that has just ended."""
+    if request.auth.kind == IssuedToken.Kind.BROWSER:
+        request.session.flush()

@@ -1,0 +1,99 @@
+import logging
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AnonymousUser
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
+
+from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from tokens import flows
+from tokens.client import Client, client_address, is_trusted
+from tokens.models import IssuedToken
+
+logger = logging.getLogger(__name__)
+
+HANDLE_KEY = "device"  # in the session
+
+
+class ClientAddressMiddleware(MiddlewareMixin):
+    """Write the client's own address into REMOTE_ADDR, and believe forwarding headers only of
+    TRUSTED_PROXIES. First of all middleware, so that everything after it agrees."""
+
+    def process_request(self, request):
+        peer = request.META.get("REMOTE_ADDR", "")
+        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        if not is_trusted(peer, settings.TRUSTED_PROXIES):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        address = client_address(peer, forwarded_for, settings.TRUSTED_PROXIES)
+        request.META["REMOTE_ADDR"] = address or ""
+
+
+class NoStoreMiddleware(MiddlewareMixin):
+    """`Cache-Control: no-store` on every answer that does not say otherwise (ASVS 14.3.2)."""
+
+    def process_response(self, request, response):
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+class DeviceMiddleware(AuthenticationMiddleware):
+    """`request.device`, `request.user` and `request.auser` of a browser, in one query.
+
+    The row decides: a session whose device is not live is flushed, and one without a device is
+    anonymous. Django's session hash is not consulted, because a hash upgrade changes it.
+    """
+
+    def process_request(self, request):
+        super().process_request(request)
+        if settings.SESSION_COOKIE_NAME in request.COOKIES:
+            # Read now: `login()` may flush the session before the new device replaces this one.
+            request.former_handle = request.session.get(HANDLE_KEY)
+        request.device = SimpleLazyObject(lambda: get_device(request))
+        request.user = SimpleLazyObject(lambda: get_user(request))
+        request.auser = sync_to_async(lambda: get_user(request))
+
+
+class UnavailableMiddleware(MiddlewareMixin):
+    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2)."""
+
+    def process_exception(self, request, exception):
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("database unavailable", exc_info=exception)
+        return unavailable(request)
+
+
+def get_device(request: HttpRequest) -> IssuedToken | None:
+    """The live browser device of the request, None without one. Asked once a request."""
+    if not hasattr(request, "_cached_device"):
+        request._cached_device = _load_device(request)
+    return request._cached_device
+
+
+def get_user(request: HttpRequest):
+    device = get_device(request)
+    return device.user if device else AnonymousUser()
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    headers = {"Retry-After": str(RETRY_AFTER)}
+    if request.path.startswith("/api/"):
+        return JsonResponse(UNAVAILABLE, status=503, headers=headers)
+    return HttpResponse(
+        UNAVAILABLE["detail"], status=503, headers=headers, content_type="text/plain"
+    )
+
+
+def _load_device(request: HttpRequest) -> IssuedToken | None:
+    handle = request.session.get(HANDLE_KEY)
+    if handle is None:
+        return None
+    try:
+        return flows.authenticate_browser(handle, Client.from_request(request))
+    except flows.Refused:
+        request.session.flush()
+        return None

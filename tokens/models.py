@@ -1,0 +1,241 @@
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now
+
+from tokens.client import DeviceType, device_label
+
+
+class State(models.TextChoices):
+    LIVE = "live"
+    IDLE = "idle"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+# The one definition of the states: a device is in the first whose condition holds, else live.
+# The clock is the database's, so that hosts whose clocks differ agree.
+ENDED = {
+    State.REVOKED: Q(revoked_at__isnull=False)
+    | Q(user__is_active=False)
+    | ~Q(password_epoch=F("user__password_changed_at")),
+    State.EXPIRED: Q(expires_at__lte=Now()),
+    State.IDLE: Q(idle_at__lte=Now()),
+}
+
+
+class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
+    def with_state(self) -> "IssuedTokenQuerySet":
+        """Devices with their user, their `state`, and the database's `now` to reckon with."""
+        whens = [When(condition, then=Value(state)) for state, condition in ENDED.items()]
+        state = Case(*whens, default=Value(State.LIVE), output_field=models.CharField())
+        return self.select_related("user").annotate(state=state, now=Now())
+
+    def in_state(self, state: str) -> "IssuedTokenQuerySet":
+        """Devices in one of the four states."""
+        devices = self
+        for ended, condition in ENDED.items():
+            if ended == state:
+                return devices.filter(condition)
+            devices = devices.exclude(condition)
+        return devices
+
+    def live(self) -> "IssuedTokenQuerySet":
+        return self.in_state(State.LIVE)
+
+    def of_kind(self, kind: str) -> "IssuedTokenQuerySet":
+        return self.filter(kind=kind)
+
+    def never_used(self) -> "IssuedTokenQuerySet":
+        """Devices that made no request since their sign-in."""
+        return self.filter(generation=1, confirmed=False)
+
+    def past_retention(self) -> "IssuedTokenQuerySet":
+        """Devices that ended long enough ago to be purged."""
+        limit = Now() - settings.DEVICE_RETENTION
+        return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
+
+    def revoke(self, *, reason: str, by: models.Model | None = None, note: str = "") -> int:
+        """End these devices, for good, in one UPDATE. Return how many it ended.
+
+        One that was ended before keeps its time, its reason and its note, also when two
+        revocations meet: the outer condition is looked at again once the row is free.
+        """
+        return IssuedToken.objects.filter(pk__in=self.values("pk"), revoked_at=None).update(
+            revoked_at=Now(),
+            revoked_reason=reason,
+            revoked_by=by,
+            revoked_by_name=by.get_username() if by else "",
+            revoked_note=note,
+        )
+
+    revoke.alters_data = True  # type: ignore[attr-defined]
+
+    def in_batches(self, size: int) -> Iterator["IssuedTokenQuerySet"]:
+        """These devices in batches of `size`, in primary-key order, each found when reached.
+
+        A batch may take its devices out of this queryset.
+        """
+        after = uuid.UUID(int=0)
+        while True:
+            keys = list(
+                self.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:size]
+            )
+            if not keys:
+                return
+            yield IssuedToken.objects.filter(pk__in=keys)
+            after = keys[-1]
+
+
+class IssuedToken(models.Model):
+    """A device: one signed-in place, ended once and never revived.
+
+    The row keeps only the SHA-256 of the handle that the device holds, so no copy of the table
+    signs anybody in.
+    """
+
+    class Kind(models.TextChoices):
+        API = "api", "API"
+        BROWSER = "browser", "browser"
+
+    class Reason(models.TextChoices):
+        LOGOUT = "logout", "signed out"
+        USER = "user", "signed out by its owner"
+        STAFF = "staff", "revoked by staff"
+        REUSE = "reuse", "its refresh token was used twice"
+        PASSWORD = "password", "the password was changed"
+        DEACTIVATED = "deactivated", "the account was deactivated"
+        LIMIT = "limit", "too many devices"
+        REPLACED = "replaced", "signed in again in the same browser"
+        INCIDENT = "incident", "revoked in an incident"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="devices"
+    )
+    kind = models.CharField(max_length=7, choices=Kind)
+    hash = models.BinaryField(max_length=32, unique=True)
+
+    generation = models.PositiveIntegerField(default=1)
+    rotated_at = models.DateTimeField()
+    confirmed = models.BooleanField(default=False)
+    attempt_hash = models.BinaryField(max_length=32, null=True)
+    rotated_ip = models.GenericIPAddressField(null=True)
+    rotated_user_agent = models.CharField(max_length=512, blank=True)
+    password_epoch = models.DateTimeField()
+
+    name = models.CharField(max_length=64, blank=True)
+    browser = models.CharField(max_length=64, blank=True)
+    os = models.CharField("OS", max_length=64, blank=True)
+    device_type = models.CharField(max_length=7, choices=DeviceType, default=DeviceType.UNKNOWN)
+    user_agent = models.CharField(max_length=512, blank=True)
+
+    ip_address = models.GenericIPAddressField("IP address", null=True, db_index=True)
+    last_ip = models.GenericIPAddressField("last IP address", null=True)
+    location = models.CharField("place", max_length=128, blank=True)
+
+    created_at = models.DateTimeField("signed in")
+    authenticated_at = models.DateTimeField("password last given", null=True)
+    # Written while the device is in use: an index would cost a second write each time.
+    last_seen_at = models.DateTimeField("last seen")
+    idle_at = models.DateTimeField("idle from", null=True)
+    expires_at = models.DateTimeField("ends", db_index=True)
+
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # The name outlives the account that it was.
+    revoked_by_name = models.CharField("revoked by", max_length=150, blank=True)
+    revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
+    revoked_note = models.CharField("note", max_length=500, blank=True)
+
+    reuse_at = models.DateTimeField(null=True)
+    reuse_ip = models.GenericIPAddressField(null=True)
+    reuse_user_agent = models.CharField(max_length=512, blank=True)
+
+    objects = IssuedTokenQuerySet.as_manager()
+
+    # From `with_state()`.
+    state: str
+    now: datetime
+    # The generation of the token that a request came with; the device's own for a browser.
+    presented_generation: int | None = None
+
+    class Meta:
+        verbose_name = "device"
+        default_permissions = ("view", "change", "delete")
+        permissions = [("revoke_issuedtoken", "Can revoke device")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="device_newest_first"),
+            models.Index(
+                fields=["revoked_at"],
+                name="device_revoked_at",
+                condition=Q(revoked_at__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True, revoked_reason="")
+                | Q(revoked_at__isnull=False) & ~Q(revoked_reason=""),
+                name="device_revoked_with_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="api") | Q(kind="browser"), name="device_kind_known"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.name} ({self.label})" if self.name else self.label
+
+    @property
+    def label(self) -> str:
+        """The parsed client: "Firefox on Linux"."""
+        return device_label(browser=self.browser, os=self.os, device_type=self.device_type)
+
+    @property
+    def ended_reason(self) -> str:
+        """Why the device is revoked, "" if it is not."""
+        if self.revoked_at:
+            return self.revoked_reason
+        if not self.user.is_active:
+            return self.Reason.DEACTIVATED
+        if self.password_epoch != self.user.password_changed_at:
+            return self.Reason.PASSWORD
+        return ""
+
+    def is_fresh(self) -> bool:
+        """Whether the password was given here lately, and the request came with the newest token.
+
+        Asks nothing of the database; `now` is its clock at the time the device was read.
+        """
+        return (
+            self.authenticated_at is not None
+            and self.now - self.authenticated_at < settings.STEP_UP_MAX_AGE
+            and self.presented_generation == self.generation
+        )
+
+    def idle_timeout(self) -> timedelta | None:
+        """How long the device may be silent; None: for ever."""
+        if self.idle_at is None:
+            return None
+        return idle_timeout(self.kind, self.user)
+
+
+def idle_timeout(kind: str, user: Any) -> timedelta:
+    """How long a device of this kind may be silent before it is idle."""
+    if kind == IssuedToken.Kind.BROWSER and user.is_staff:
+        return settings.STAFF_BROWSER_IDLE_TIMEOUT
+    return settings.DEVICE_IDLE_TIMEOUT
+
+
+def lifetime(kind: str, user: Any) -> timedelta:
+    """How long a device of this kind lasts, whatever it does."""
+    if kind == IssuedToken.Kind.BROWSER and user.is_staff:
+        return settings.STAFF_BROWSER_LIFETIME
+    return settings.DEVICE_LIFETIME

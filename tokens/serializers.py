@@ -1,0 +1,137 @@
+from rest_framework import serializers
+
+from accounts.models import User
+from accounts.serializers import PasswordField, UniqueNames, validate_new_password
+from tokens.client import clean_text
+from tokens.flows import NAME_LENGTH, NOTE_LENGTH
+from tokens.models import IssuedToken, State
+
+
+class DeviceNameField(serializers.CharField):
+    """A name that a person gave a device, without control characters."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_length=NAME_LENGTH, allow_blank=True, **kwargs)
+
+    def to_internal_value(self, data):
+        return clean_text(super().to_internal_value(data), NAME_LENGTH)
+
+
+class DeviceSerializer(serializers.ModelSerializer):
+    """A device as its owner and staff see it. Needs devices from `with_state()`."""
+
+    name = DeviceNameField()
+    label = serializers.CharField(read_only=True)
+    location = serializers.CharField(read_only=True)
+    state = serializers.ChoiceField(State, read_only=True)
+    is_current = serializers.SerializerMethodField()
+    revoked_reason = serializers.CharField(source="ended_reason", read_only=True)
+
+    class Meta:
+        model = IssuedToken
+        fields = [
+            "id",
+            "kind",
+            "name",
+            "label",
+            "browser",
+            "os",
+            "device_type",
+            "ip_address",
+            "last_ip",
+            "location",
+            "created_at",
+            "last_seen_at",
+            "expires_at",
+            "state",
+            "is_current",
+            "revoked_at",
+            "revoked_reason",
+            "revoked_note",
+        ]
+        read_only_fields = [field for field in fields if field != "name"]
+
+    def get_is_current(self, device) -> bool:
+        current = self.context.get("current")
+        return current is not None and device.pk == current.pk
+
+
+class LoginSerializer(serializers.Serializer):
+    username = serializers.CharField(help_text="Username, or a verified email address.")
+    password = PasswordField()
+    device_name = DeviceNameField(required=False, default="")
+
+
+class PairSerializer(serializers.Serializer):
+    """The token answer of RFC 6749, section 5.1, and the device it belongs to."""
+
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    token_type = serializers.CharField(default="Bearer")
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+    device = DeviceSerializer()
+
+
+class CurrentPasswordSerializer(serializers.Serializer):
+    """Checks a password against the user in the context, as a field error."""
+
+    def check_password(self, password: str) -> str:
+        if not self.context["user"].check_password(password):
+            raise serializers.ValidationError("This is not your password.")
+        return password
+
+
+class ReauthenticateSerializer(CurrentPasswordSerializer):
+    password = PasswordField()
+
+    def validate_password(self, password):
+        return self.check_password(password)
+
+
+class PasswordSerializer(CurrentPasswordSerializer):
+    current_password = PasswordField()
+    new_password = PasswordField()
+
+    def validate_current_password(self, password):
+        return self.check_password(password)
+
+    def validate(self, attrs):
+        validate_new_password(attrs["new_password"], self.context["user"], field="new_password")
+        return attrs
+
+
+class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
+    """A change of one's own username or e-mail address."""
+
+    current_password = PasswordField()
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "current_password"]
+        extra_kwargs = {
+            "username": {
+                "validators": User._meta.get_field("username").validators,
+                "required": False,
+            },
+            "email": {"required": False},
+        }
+
+    def validate_username(self, username):
+        return User.normalize_username(username)
+
+    def validate_current_password(self, password):
+        return self.check_password(password)
+
+
+class NoteSerializer(serializers.Serializer):
+    note = serializers.CharField(
+        max_length=NOTE_LENGTH,
+        allow_blank=True,
+        required=False,
+        default="",
+        help_text="Shown to the person.",
+    )
+
+
+class RevokedSerializer(serializers.Serializer):
+    revoked = serializers.IntegerField(help_text="How many devices it ended.")

@@ -1,0 +1,171 @@
+"""JWT bytes: what a token says and whether it is ours. No database.
+
+A token counts as ours when its header is, to the byte, one that the ring writes, its signature
+verifies, and every claim is present, once, with the right type (RFC 7515, 7519, 8725). Nothing
+of a token is used before its signature is verified, except to look up its header.
+"""
+
+import base64
+import binascii
+import functools
+import hashlib
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from tokens.keys import ACCESS, REFRESH, KeyRing
+
+MAX_LENGTH = 4096  # characters
+MAX_INTEGER = 2**53  # RFC 7493: beyond it, readers of JSON no longer agree
+COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+HANDLE = re.compile(r"[A-Za-z0-9_-]{43}")
+CLAIM_TYPES = {
+    "iss": str,
+    "aud": str,
+    "sub": str,
+    "sid": str,
+    "gen": int,
+    "jti": str,
+    "iat": int,
+    "exp": int,
+}
+
+
+class InvalidToken(Exception):
+    """Not a token of ours, or not of the type asked for. The message is for the log alone."""
+
+
+class ExpiredToken(Exception):
+    """A token of ours past its `exp`."""
+
+    def __init__(self, claims: "Claims") -> None:
+        super().__init__()
+        self.claims = claims
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says: whose (`sub`), which device (`sid`), which generation (`gen`), and the
+    end of it in seconds since the epoch (`exp`)."""
+
+    sub: str
+    sid: str
+    gen: int
+    exp: int
+
+
+def new_handle() -> str:
+    """256 random bits, as 43 base64url characters (ASVS 7.2.3)."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_handle(handle: str) -> bytes:
+    """What the database keeps of a handle. It has 256 bits, so it needs no salt (ASVS 6.5.2)."""
+    return hashlib.sha256(handle.encode()).digest()
+
+
+def sign_access_token(*, sub: str, sid: str, gen: int, lifetime: int) -> str:
+    """A token for the requests of the next `lifetime` seconds."""
+    now = int(time.time())
+    jti = secrets.token_urlsafe(16)
+    return _sign(ACCESS, sub=sub, sid=sid, gen=gen, jti=jti, iat=now, exp=now + lifetime)
+
+
+def sign_refresh_token(*, sub: str, sid: str, gen: int, iat: int, exp: int) -> str:
+    """The refresh token of a generation: the same arguments give the same bytes."""
+    jti = _encode(hashlib.sha256(f"{sid}.{gen}".encode()).digest()[:16])
+    return _sign(REFRESH, sub=sub, sid=sid, gen=gen, jti=jti, iat=iat, exp=exp)
+
+
+def verify(token: str, typ: str) -> Claims:
+    """The claims of a token of type `typ`. Raise InvalidToken or ExpiredToken."""
+    match = COMPACT.fullmatch(token) if len(token) <= MAX_LENGTH else None
+    if match is None:
+        raise InvalidToken("not a compact JWS")
+    header, payload, signature = match.groups()
+    key, header_typ = key_ring().headers.get(header, (None, None))
+    if key is None or header_typ != typ:
+        raise InvalidToken("a header of no key here")
+    content, seal = _decode(payload), _decode(signature)
+    if not key.verify(f"{header}.{payload}".encode(), seal):
+        raise InvalidToken("bad signature")
+    return _read_claims(content)
+
+
+@functools.cache
+def key_ring() -> KeyRing:
+    return KeyRing(settings.JWT_SIGNING_KEYS)
+
+
+def _forget_key_ring(setting: str, **kwargs: Any) -> None:
+    if setting == "JWT_SIGNING_KEYS":
+        key_ring.cache_clear()
+
+
+setting_changed.connect(_forget_key_ring)
+
+
+def _sign(typ: str, **claims: str | int) -> str:
+    claims = {"iss": settings.JWT_ISSUER, "aud": settings.JWT_AUDIENCE, **claims}
+    key = key_ring().signing_key
+    payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
+    message = f"{key.header(typ)}.{payload}"
+    return f"{message}.{_encode(key.sign(message.encode()))}"
+
+
+def _read_claims(payload: bytes) -> Claims:
+    try:
+        claims = json.loads(payload.decode("utf-8"), object_pairs_hook=_unique_members)
+    except (ValueError, RecursionError):
+        raise InvalidToken("the payload is not JSON with unique members") from None
+    if not isinstance(claims, dict):
+        raise InvalidToken("the payload is not an object")
+    for name, kind in CLAIM_TYPES.items():
+        if type(claims.get(name)) is not kind:
+            raise InvalidToken(f"{name} is missing or of another type")
+    _check_times(claims)
+    if claims["iss"] != settings.JWT_ISSUER or claims["aud"] != settings.JWT_AUDIENCE:
+        raise InvalidToken("another issuer or audience")
+    if not HANDLE.fullmatch(claims["sid"]):
+        raise InvalidToken("sid is not a handle")
+    accepted = Claims(claims["sub"], claims["sid"], claims["gen"], claims["exp"])
+    if accepted.exp <= time.time():
+        raise ExpiredToken(accepted)
+    return accepted
+
+
+def _check_times(claims: dict[str, Any]) -> None:
+    for name in ("gen", "iat", "exp"):
+        if not 0 <= claims[name] <= MAX_INTEGER:
+            raise InvalidToken(f"{name} is out of range")
+    not_before = claims.get("nbf", 0)
+    if type(not_before) is not int or not_before > time.time():
+        raise InvalidToken("nbf is no time, or not reached yet")
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(segment: str) -> bytes:
+    """The bytes of a segment. Raise InvalidToken unless it is spelled as we would spell it."""
+    try:
+        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error:
+        raise InvalidToken("a segment is not base64url") from None
+    if _encode(data) != segment:
+        raise InvalidToken("a segment is not in canonical spelling")
+    return data

@@ -1,0 +1,53 @@
+"""Step-up in the admin: the password in the same form, when the last one here is old."""
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.utils.deprecation import MiddlewareMixin
+
+from tokens import flows
+from tokens.middleware import get_device
+from tokens.receivers import keep_handle
+
+FIELD = "step_up_password"
+
+
+class StepUpMiddleware(MiddlewareMixin):
+    """Ask for the password before staff write users or roles in the admin."""
+
+    def process_view(self, request, view_func, view_args, view_kwargs):
+        match = request.resolver_match
+        if match.app_names == ["admin"] and match.url_name.startswith("accounts_"):
+            return ask_for_password(request)
+        return None
+
+
+def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
+    """A page that asks for the password and repeats the request, or None when none is needed.
+
+    The page carries along what the form held, so that nothing typed is lost.
+    """
+    device = get_device(request)
+    if request.method != "POST" or device is None or device.is_fresh():
+        return None
+    password = request.POST.get(FIELD)
+    if password is not None and device.user.check_password(password):
+        try:
+            keep_handle(request, flows.reauthenticate(device, device.user))
+        except flows.Refused:
+            return None
+        return None
+    held = [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name not in (FIELD, "csrfmiddlewaretoken")
+        for value in values
+    ]
+    context = {
+        "title": "Your password, please",
+        "held": held,
+        "field": FIELD,
+        "wrong": password is not None,
+        "minutes": int(settings.STEP_UP_MAX_AGE.total_seconds() // 60),
+    }
+    return TemplateResponse(request, "admin/step_up.html", context)

@@ -1,0 +1,35 @@
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from accounts import converters  # noqa: F401
+from tokens import api
+
+urlpatterns = [
+    path("", api.IndexView.as_view(), name="index"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path("login", api.LoginView.as_view(), name="login"),
+    path("reauthenticate", api.ReauthenticateView.as_view(), name="reauthenticate"),
+    path("logout", api.LogoutView.as_view(), name="logout"),
+    path("logout/others", api.LogoutOthersView.as_view(), name="logout-others"),
+    path("logout/all", api.LogoutAllView.as_view(), name="logout-all"),
+    path("me", api.MeView.as_view(), name="me"),
+    path("password", api.PasswordView.as_view(), name="password"),
+    path("devices", api.DeviceListView.as_view(), name="devices"),
+    path("devices/<str:id>", api.DeviceView.as_view(), name="device"),
+    path(
+        "users/<username:username>/devices",
+        api.UserDeviceListView.as_view(),
+        name="user-devices",
+    ),
+    path(
+        "users/<username:username>/devices/revoke",
+        api.UserDevicesRevokeView.as_view(),
+        name="user-devices-revoke",
+    ),
+    path(
+        "users/<username:username>/devices/<str:id>/revoke",
+        api.UserDeviceRevokeView.as_view(),
+        name="user-device-revoke",
+    ),
+]
