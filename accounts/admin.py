@@ -11,6 +11,7 @@ from accounts.verification import send_verification
 admin.site.unregister(Group)
 admin.site.site_header = admin.site.site_title = "Guestlist"
 admin.site.index_title = "Administration"
+admin.site.enable_nav_sidebar = False  # the lists need the width
 
 
 class RoleForm(forms.ModelForm):

@@ -12,17 +12,17 @@ from accounts.serializers import RoleSerializer, SignupSerializer, UserSerialize
 from accounts.verification import send_verification
 
 
-class OpenView:
+class OpenView(APIView):
     """Anybody may ask: a stale `Authorization` header is ignored, and a refusal is a 401."""
 
-    authentication_classes = []
-    permission_classes = []
+    authentication_classes = ()
+    permission_classes = ()
 
     def get_authenticate_header(self, request):
         return CHALLENGE
 
 
-class SignupView(OpenView, APIView):
+class SignupView(OpenView):
     """Create an account. It signs nobody in: log in with it afterwards."""
 
     serializer_class = SignupSerializer

@@ -64,7 +64,7 @@ class UserQuerySet(models.QuerySet):
             users_deactivated.send(self.model, user_ids=user_ids)
         return updated
 
-    update.alters_data = True
+    update.alters_data = True  # type: ignore[attr-defined]
 
     def with_login(self, identifier: str) -> "UserQuerySet":
         """The user who logs in by this username, or by this e-mail address once verified."""
@@ -82,7 +82,7 @@ class UserQuerySet(models.QuerySet):
         return self.filter(models.Q(username__istartswith=text) | models.Q(email__istartswith=text))
 
 
-class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):
+class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, username):
         return self.get(username__lower=Lower(models.Value(username)))
 
@@ -106,10 +106,11 @@ class User(AbstractUser):
     email = models.EmailField("email address")
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
-    groups = None
+    _password: str | None
+    groups = None  # type: ignore[assignment]
     roles = models.ManyToManyField(Role, blank=True, related_name="users")
 
-    objects = GuestlistUserManager()
+    objects = GuestlistUserManager()  # type: ignore[misc]
 
     class Meta:
         constraints = [

@@ -4,8 +4,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from accounts.views import VerifyEmailView
-from tokens.api import UnknownView
-from tokens.views import PasswordChangeView
+from tokens.views import PasswordChangeView, unknown_endpoint
 
 api = (
     [path("", include("tokens.urls")), path("", include("accounts.urls"))],
@@ -33,7 +32,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1", RedirectView.as_view(pattern_name="api:index")),
     path("api/v1/", include(api)),
-    re_path(r"^api(/.*)?$", UnknownView.as_view()),
+    re_path(r"^api(/.*)?$", unknown_endpoint),
 ]
 
 handler400 = "tokens.views.bad_request"

@@ -1,5 +1,6 @@
 import ipaddress
 import uuid
+from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -10,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.timesince import timesince
 
 from accounts.admin import UserAdmin
 from accounts.models import User
@@ -116,7 +118,16 @@ class RevokePages:
 class DeviceAdmin(RevokePages, admin.ModelAdmin):
     """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
 
-    list_display = ["client", "owner", "shown_state", "address", "last_seen", "signed_in", "revoke"]
+    list_display = [
+        "client",
+        "owner",
+        "kind",
+        "shown_state",
+        "address",
+        "last_seen",
+        "signed_in",
+        "revoke",
+    ]
     list_display_links = ["client"]
     list_filter = [StateFilter, "kind", OSFilter, "created_at", "revoked_reason"]
     list_per_page = 50
@@ -228,13 +239,13 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
 
     @admin.display(description="last seen")
     def last_seen(self, device):
-        return device.last_seen_at
+        return _ago(device.last_seen_at, device.now)
 
-    @admin.display(description="signed in", ordering="-created_at")
+    @admin.display(description="signed in", ordering="created_at")
     def signed_in(self, device):
-        return device.created_at
+        return _ago(device.created_at, device.now)
 
-    @admin.display(description="")
+    @admin.display(description="revoke")
     def revoke(self, device):
         if device.state != State.LIVE:
             return ""
@@ -278,20 +289,18 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
 
     @admin.display(description="live devices")
     def devices(self, user):
-        live = user.devices.live().order_by("-last_seen_at")
+        live = user.devices.live().with_state().order_by("-last_seen_at")
         rows = [
             (
                 reverse("admin:tokens_issuedtoken_change", args=[device.pk]),
                 device,
                 device.location or device.last_ip or "",
-                device.last_seen_at.strftime("%Y-%m-%d %H:%M"),
+                _ago(device.last_seen_at, device.now),
                 _revoke_link(device),
             )
             for device in live[:SHOWN]
         ]
-        listed = format_html_join(
-            "", '<li><a href="{}">{}</a> · {} · last seen {} UTC {}</li>', rows
-        )
+        listed = format_html_join("", '<a href="{}">{}</a> · {} · last seen {} · {}<br>', rows)
         count = live.count()
         links = format_html(
             '<a href="{}?user__id__exact={}">All devices of {}</a>',
@@ -302,7 +311,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         if count:
             url = reverse("admin:accounts_user_revoke", args=[user.pk])
             links = format_html('<a href="{}">Revoke all {}</a> · {}', url, count, links)
-        return format_html("<ul>{}</ul>{}", listed, links)
+        return format_html("{}{}", listed, links)
 
 
 def _search(term: str) -> Q:
@@ -332,6 +341,15 @@ def _log_revoked(request, devices, note: str) -> None:
     """One line in the history of each device."""
     message = f"Revoked: {note}" if note else "Revoked."
     LogEntry.objects.log_actions(request.user.pk, devices, CHANGE, change_message=message)
+
+
+def _ago(time: datetime, now: datetime) -> str:
+    """ "3 hours ago", with the exact time on hover."""
+    text = (
+        "just now" if now - time < timedelta(minutes=1) else f"{timesince(time, now, depth=1)} ago"
+    )
+    exact = f"{time:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, text)
 
 
 def _revoke_link(device: IssuedToken) -> str:

@@ -12,13 +12,14 @@ from rest_framework.views import APIView
 
 from accounts.api import OpenView, get_user
 from accounts.exceptions import LoginFailed
+from accounts.models import User
 from accounts.permissions import HasPermission, IsFresh, require_fresh
 from accounts.serializers import UserSerializer, save_unique
 from accounts.verification import send_verification
 from tokens import flows
 from tokens.authentication import TokenRefused
 from tokens.client import Client
-from tokens.models import IssuedToken, State
+from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 from tokens.receivers import keep_handle
 from tokens.serializers import (
     DeviceSerializer,
@@ -36,7 +37,7 @@ STATE_PARAMETER = OpenApiParameter(
 )
 
 
-class IndexView(OpenView, APIView):
+class IndexView(OpenView):
     """Where everything is."""
 
     @extend_schema(responses={200: dict[str, str]})
@@ -48,7 +49,7 @@ class IndexView(OpenView, APIView):
         return Response({name: reverse(f"api:{name}", request=request) for name in names.split()})
 
 
-class LoginView(OpenView, APIView):
+class LoginView(OpenView):
     """Sign in on a new device. Sets no cookie."""
 
     @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
@@ -170,7 +171,7 @@ class DeviceListView(generics.ListAPIView):
         return devices.order_by(current_first, "-last_seen_at", "-pk")
 
     def get_serializer_context(self):
-        return super().get_serializer_context() | {"current": self.request.auth}
+        return {**super().get_serializer_context(), "current": self.request.auth}
 
 
 class DeviceView(generics.RetrieveUpdateDestroyAPIView):
@@ -183,7 +184,7 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
         return get_device_of(self.request.user, self.kwargs["id"])
 
     def get_serializer_context(self):
-        return super().get_serializer_context() | {"current": self.request.auth}
+        return {**super().get_serializer_context(), "current": self.request.auth}
 
     def perform_update(self, serializer):
         device = serializer.instance
@@ -222,43 +223,38 @@ class UserDevicesRevokeView(APIView):
     )
     def post(self, request, username):
         user = get_user(username)
-        return self.revoke(request, user, user.devices.all())
-
-    def revoke(self, request, user, devices) -> Response:
-        if not request.user.may_touch(user):
-            raise exceptions.PermissionDenied("Only a superuser revokes a superuser's devices.")
-        serializer = NoteSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        note = serializer.validated_data["note"]
-        revoked = flows.revoke_for_user(user, devices, by=request.user, note=note)
-        return Response({"revoked": revoked})
+        return revoke_as_staff(request, user, user.devices.all())
 
 
-class UserDeviceRevokeView(UserDevicesRevokeView):
+class UserDeviceRevokeView(APIView):
     """Revoke one device of a user, as staff."""
+
+    permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
     @extend_schema(request=NoteSerializer, responses={200: RevokedSerializer})
     def post(self, request, username, id):
         user = get_user(username)
         device = get_device_of(user, id)
-        return self.revoke(request, user, user.devices.filter(pk=device.pk))
+        return revoke_as_staff(request, user, user.devices.filter(pk=device.pk))
 
 
-@extend_schema(exclude=True)
-class UnknownView(OpenView, APIView):
-    """Whatever else is asked for under /api/."""
-
-    def initial(self, request, *args, **kwargs):
-        raise Http404
-
-
-def get_device_of(user, id: str) -> IssuedToken:
+def get_device_of(user: User, id: str) -> IssuedToken:
     """The device of that user. Raise Http404, also for an id that is none."""
     try:
         key = uuid.UUID(id)
     except ValueError:
         raise Http404 from None
     return get_object_or_404(user.devices.with_state(), pk=key)
+
+
+def revoke_as_staff(request, user: User, devices: IssuedTokenQuerySet) -> Response:
+    if not request.user.may_touch(user):
+        raise exceptions.PermissionDenied("Only a superuser revokes a superuser's devices.")
+    serializer = NoteSerializer(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    note = serializer.validated_data["note"]
+    revoked = flows.revoke_for_user(user, devices, by=request.user, note=note)
+    return Response({"revoked": revoked})
 
 
 def pair_response(pair: flows.Pair) -> Response:

@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class TokensConfig(AppConfig):
     name = "tokens"
-    verbose_name = "devices"
+    verbose_name = "Devices"
 
     def ready(self):
         from tokens import checks, lookups, receivers, signing  # noqa: F401

@@ -246,7 +246,7 @@ def device_label(*, browser: str, os: str, device_type: str) -> str:
 
 def _where(os: str, device_type: str) -> str:
     if os == "iOS":
-        apple = {DeviceType.PHONE: "iPhone", DeviceType.TABLET: "iPad"}
+        apple: dict[str, str] = {DeviceType.PHONE: "iPhone", DeviceType.TABLET: "iPad"}
         return apple.get(device_type, "iPhone or iPad")
     return {"macOS": "Mac", "ChromeOS": "Chromebook"}.get(os, os)
 

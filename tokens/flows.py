@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -332,7 +333,7 @@ def _touch(device: IssuedToken, client: Client) -> None:
     confirms = not device.confirmed and device.presented_generation == device.generation
     if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
         return
-    seen = {"last_seen_at": device.now}
+    seen: dict[str, Any] = {"last_seen_at": device.now}
     timeout = device.idle_timeout()
     if timeout is not None:
         seen["idle_at"] = min(device.now + timeout, device.expires_at)
@@ -352,7 +353,7 @@ def _touch(device: IssuedToken, client: Client) -> None:
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     """Give the device a new handle and a new generation, fresh from now."""
     handle = signing.new_handle()
-    values = {
+    values: dict[str, Any] = {
         "hash": signing.hash_handle(handle),
         "generation": device.generation + 1,
         "rotated_at": now,

@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from accounts.models import User
 from tokens import flows
 from tokens.client import Client, client_address, is_trusted
 from tokens.models import IssuedToken
@@ -52,9 +54,9 @@ class DeviceMiddleware(AuthenticationMiddleware):
         if settings.SESSION_COOKIE_NAME in request.COOKIES:
             # Read now: `login()` may flush the session before the new device replaces this one.
             request.former_handle = request.session.get(HANDLE_KEY)
-        request.device = SimpleLazyObject(lambda: get_device(request))
-        request.user = SimpleLazyObject(lambda: get_user(request))
-        request.auser = sync_to_async(lambda: get_user(request))
+        request.device = SimpleLazyObject(partial(get_device, request))
+        request.user = SimpleLazyObject(partial(get_user, request))
+        request.auser = sync_to_async(partial(get_user, request))
 
 
 class UnavailableMiddleware(MiddlewareMixin):
@@ -70,11 +72,11 @@ class UnavailableMiddleware(MiddlewareMixin):
 def get_device(request: HttpRequest) -> IssuedToken | None:
     """The live browser device of the request, None without one. Asked once a request."""
     if not hasattr(request, "_cached_device"):
-        request._cached_device = _load_device(request)
-    return request._cached_device
+        request._cached_device = _load_device(request)  # type: ignore[attr-defined]
+    return request._cached_device  # type: ignore[attr-defined]
 
 
-def get_user(request: HttpRequest):
+def get_user(request: HttpRequest) -> User | AnonymousUser:
     device = get_device(request)
     return device.user if device else AnonymousUser()
 

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
+from accounts.models import User
 from tokens.client import DeviceType, device_label
 
 
@@ -60,7 +61,7 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
         limit = Now() - settings.DEVICE_RETENTION
         return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
 
-    def revoke(self, *, reason: str, by: models.Model | None = None, note: str = "") -> int:
+    def revoke(self, *, reason: str, by: User | None = None, note: str = "") -> int:
         """End these devices, for good, in one UPDATE. Return how many it ended.
 
         One that was ended before keeps its time, its reason and its note, also when two

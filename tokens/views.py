@@ -3,6 +3,7 @@ from django.contrib.auth import views as auth_views
 from django.http import JsonResponse
 from django.shortcuts import redirect
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 
 from tokens import flows
 from tokens.receivers import keep_handle
@@ -26,6 +27,12 @@ class PasswordChangeView(auth_views.PasswordChangeView):
         return redirect(self.get_success_url())
 
 
+@csrf_exempt
+def unknown_endpoint(request, **kwargs):
+    """Whatever under /api/ is no endpoint: 404 as JSON, also with DEBUG on."""
+    return _json(404, "Not found.", "not_found")
+
+
 def bad_request(request, exception):
     if not _is_api(request):
         return defaults.bad_request(request, exception)
@@ -35,7 +42,7 @@ def bad_request(request, exception):
 def not_found(request, exception):
     if not _is_api(request):
         return defaults.page_not_found(request, exception)
-    return _json(404, "Not found.", "not_found")
+    return unknown_endpoint(request)
 
 
 def server_error(request):
