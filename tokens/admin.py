@@ -157,7 +157,7 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
         ),
         (
             "End",
-            {"fields": ["revoked_at", "revoked_by_name", "revoked_reason", "revoked_note"]},
+            {"fields": ["revoked_at", "revoked_by_name", "revoked_reason", "told"]},
         ),
     ]
 
@@ -236,6 +236,10 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
     @admin.display(description="address")
     def address(self, device):
         return " · ".join(filter(None, [device.last_ip, device.location])) or "-"
+
+    @admin.display(description="told to the person")
+    def told(self, device):
+        return device.ended_note or "-"
 
     @admin.display(description="last seen")
     def last_seen(self, device):

@@ -1,9 +1,11 @@
 import uuid
 
 from django.contrib.auth import authenticate
+from django.db import transaction
 from django.db.models import Case, Value, When
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, status
 from rest_framework.response import Response
@@ -29,6 +31,7 @@ from tokens.serializers import (
     PasswordSerializer,
     ProfileSerializer,
     ReauthenticateSerializer,
+    RefreshSerializer,
     RevokedSerializer,
 )
 
@@ -43,12 +46,13 @@ class IndexView(OpenView):
     @extend_schema(responses={200: dict[str, str]})
     def get(self, request):
         names = (
-            "schema docs signup login reauthenticate logout logout-others logout-all "
+            "schema docs signup login refresh reauthenticate logout logout-others logout-all "
             "me password devices roles users"
         )
         return Response({name: reverse(f"api:{name}", request=request) for name in names.split()})
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class LoginView(OpenView):
     """Sign in on a new device. Sets no cookie."""
 
@@ -67,6 +71,36 @@ class LoginView(OpenView):
             pair = flows.log_in(user, client, name=credentials["device_name"])
         except flows.Refused:
             raise LoginFailed from None
+        return pair_response(pair)
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class RefreshView(OpenView):
+    """The next pair for a refresh token. Send the same token and key again if no answer came."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Random, one for each refresh, the same when it is sent again.",
+            )
+        ],
+        request=RefreshSerializer,
+        responses={200: PairSerializer},
+    )
+    def post(self, request):
+        serializer = RefreshSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        try:
+            pair = flows.refresh(
+                serializer.validated_data["refresh_token"],
+                Client.from_request(request),
+                attempt=request.headers.get("Idempotency-Key"),
+            )
+        except flows.Refused as refusal:
+            raise TokenRefused(refusal) from None
         return pair_response(pair)
 
 
@@ -269,7 +303,7 @@ def renewed(request, renew) -> Response:
         raise TokenRefused(refusal) from None
     if request.auth.kind == IssuedToken.Kind.API:
         return pair_response(flows.pair_of(request.auth, handle))
-    keep_handle(request, handle)
+    keep_handle(request._request, handle)
     return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -22,6 +22,7 @@ SENTENCES = {
     "device_idle": "This device was not used for too long. Log in again.",
     "user_inactive": "This account is deactivated.",
     "password_changed": "The password was changed. Log in again.",
+    "refresh_invalid": "This refresh token is not valid any more. Log in again.",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -135,6 +136,33 @@ def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     device.presented_generation = device.generation
     _touch(device, client)
     return device
+
+
+# Refresh
+
+
+def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -> Pair:
+    """The next pair of the device, or its current one again for an answer that was lost.
+
+    `attempt` is the caller's Idempotency-Key. One conditional UPDATE on the database's clock
+    decides who rotates; at most two queries stand beside it, and a repeated answer writes
+    nothing. Raise Refused as `authenticate`, or `refresh_invalid` after a reuse, which has ended
+    the device by then.
+    """
+    claims, is_past_exp = _read_refresh_token(refresh_token)
+    device = _find_refreshable(claims)
+    if is_past_exp:
+        raise Refused("token_expired")
+    attempt_hash = None if attempt is None else signing.hash_handle(attempt)
+    while claims.gen == device.generation:
+        if _rotate(device, client, attempt_hash):
+            return pair_of(device, claims.sid)
+        device = _find_refreshable(claims)
+    if claims.gen == device.generation - 1 and _may_repeat(device, attempt_hash):
+        _log_repeat(device, client)
+        return pair_of(device, claims.sid)
+    _revoke_for_reuse(device, client)
+    raise Refused("refresh_invalid")
 
 
 # Step-up and password
@@ -333,12 +361,7 @@ def _touch(device: IssuedToken, client: Client) -> None:
     confirms = not device.confirmed and device.presented_generation == device.generation
     if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
         return
-    seen: dict[str, Any] = {"last_seen_at": device.now}
-    timeout = device.idle_timeout()
-    if timeout is not None:
-        seen["idle_at"] = min(device.now + timeout, device.expires_at)
-    if client.ip_address != device.last_ip:
-        seen |= {"last_ip": client.ip_address, "location": locate(client.ip_address)}
+    seen = _seen(device, client)
     row = IssuedToken.objects.filter(pk=device.pk, revoked_at=None)
     if confirms:
         row = row.filter(generation=device.generation)
@@ -346,8 +369,120 @@ def _touch(device: IssuedToken, client: Client) -> None:
     else:
         row = row.filter(last_seen_at=device.last_seen_at)
     row.update(**seen)
-    for field, value in seen.items():
+    _set(device, seen)
+
+
+def _seen(device: IssuedToken, client: Client) -> dict[str, Any]:
+    """What a sign of life changes in the row."""
+    seen: dict[str, Any] = {"last_seen_at": device.now}
+    timeout = device.idle_timeout()
+    if timeout is not None:
+        seen["idle_at"] = min(device.now + timeout, device.expires_at)
+    if client.ip_address != device.last_ip:
+        seen |= {"last_ip": client.ip_address, "location": locate(client.ip_address)}
+    return seen
+
+
+def _set(device: IssuedToken, values: dict[str, Any]) -> None:
+    for field, value in values.items():
         setattr(device, field, value)
+
+
+def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
+    """The claims of a refresh token, and whether it is past its `exp`."""
+    try:
+        return signing.verify(token, signing.REFRESH), False
+    except signing.ExpiredToken as expired:
+        return expired.claims, True
+    except signing.InvalidToken:
+        raise Refused("token_invalid") from None
+
+
+def _find_refreshable(claims: signing.Claims) -> IssuedToken:
+    """The device of a refresh token; a live one if the generation is one that may refresh.
+
+    A token ahead of its row, as a restored backup of the database makes them, is refused and
+    ends nothing.
+    """
+    device = _find(claims.sid, Kind.API)
+    if claims.sub != str(device.user_id):
+        raise Refused("token_invalid")
+    if claims.gen > device.generation:
+        _log("refresh token ahead of its device", device)
+        raise Refused("token_invalid")
+    if claims.gen >= device.generation - 1:
+        _require_live(device)
+    return device
+
+
+def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> bool:
+    """Advance the generation, if nobody did before and the device is not ended."""
+    values = {
+        **_seen(device, client),
+        "generation": device.generation + 1,
+        "rotated_at": device.now,
+        "rotated_ip": client.ip_address,
+        "rotated_user_agent": client.user_agent,
+        "confirmed": False,
+        "attempt_hash": attempt_hash,
+    }
+    same = IssuedToken.objects.filter(
+        Q(idle_at=None) | Q(idle_at__gt=Now()),
+        pk=device.pk,
+        generation=device.generation,
+        revoked_at=None,
+        expires_at__gt=Now(),
+    )
+    if not same.update(**values):
+        return False
+    _set(device, values)
+    return True
+
+
+def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
+    """Whether the previous refresh token may have the current pair again.
+
+    Within the grace always: several tabs refresh at once. Later only while nobody has used the
+    current generation, which says that its answer was lost, and only for the attempt that asked
+    for it.
+    """
+    if device.now - device.rotated_at <= settings.REFRESH_GRACE:
+        return True
+    return not device.confirmed and device.attempt_hash == attempt_hash
+
+
+def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
+    """End a device whose refresh token came back, and keep who came second.
+
+    Who came first stands in `rotated_at`, `rotated_ip` and `rotated_user_agent`. This is the one
+    place that knows of a reuse: whoever is to be told is told here.
+    """
+    ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
+        revoked_at=Now(),
+        revoked_reason=Reason.REUSE,
+        reuse_at=Now(),
+        reuse_ip=client.ip_address,
+        reuse_user_agent=client.user_agent,
+    )
+    if ended:
+        logger.warning("refresh token reused", extra=_both_sides(device, client))
+
+
+def _log_repeat(device: IssuedToken, client: Client) -> None:
+    logger.info("refresh answered again", extra=_both_sides(device, client))
+
+
+def _both_sides(device: IssuedToken, client: Client) -> dict[str, Any]:
+    return {
+        "device": str(device.pk),
+        "user": device.user_id,
+        "first_at": device.rotated_at.isoformat(),
+        "first_ip": device.rotated_ip,
+        "first_user_agent": device.rotated_user_agent,
+        "second_at": device.now.isoformat(),
+        "second_ip": client.ip_address,
+        "second_user_agent": client.user_agent,
+    }
 
 
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
@@ -365,8 +500,7 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     same = IssuedToken.objects.filter(pk=device.pk, hash=device.hash, revoked_at=None)
     if not same.update(**values):
         raise Refused("token_invalid")
-    for field, value in values.items():
-        setattr(device, field, value)
+    _set(device, values)
     device.presented_generation = device.generation
     return handle
 

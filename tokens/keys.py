@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from jwt.utils import base64url_decode, base64url_encode
 # answer the same bytes.
 KEY_TYPES = {"HS256": "oct", "EdDSA": "OKP"}
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
+KID = re.compile(r"[ -~]{1,64}")
 
 ACCESS = "at+jwt"  # RFC 9068
 REFRESH = "rt+jwt"
@@ -73,9 +75,9 @@ def read_key(jwk: Any, position: int) -> SigningKey:
     if not isinstance(jwk, dict):
         raise ImproperlyConfigured(f"{where} is not a JSON object")
     alg, kid = jwk.get("alg"), jwk.get("kid")
-    if not isinstance(kid, str) or not kid.isascii() or not kid.isprintable() or len(kid) > 64:
+    if not isinstance(kid, str) or not KID.fullmatch(kid):
         raise ImproperlyConfigured(f"{where} needs a kid of 1 to 64 printable ASCII characters")
-    if alg not in KEY_TYPES or jwk.get("kty") != KEY_TYPES[alg]:
+    if not isinstance(alg, str) or alg not in KEY_TYPES or jwk.get("kty") != KEY_TYPES[alg]:
         raise ImproperlyConfigured(f"{where} must be HS256 (kty oct) or EdDSA (kty OKP)")
     if alg == "HS256" and _secret_length(jwk) < MIN_SECRET_BYTES:
         raise ImproperlyConfigured(f"{where} is shorter than {MIN_SECRET_BYTES} bytes")

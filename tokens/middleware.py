@@ -65,8 +65,7 @@ class UnavailableMiddleware(MiddlewareMixin):
     def process_exception(self, request, exception):
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
-        logger.error("database unavailable", exc_info=exception)
-        return unavailable(request)
+        return unavailable(request, exception)
 
 
 def get_device(request: HttpRequest) -> IssuedToken | None:
@@ -81,7 +80,8 @@ def get_user(request: HttpRequest) -> User | AnonymousUser:
     return device.user if device else AnonymousUser()
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    logger.error("database unavailable", exc_info=error)
     headers = {"Retry-After": str(RETRY_AFTER)}
     if request.path.startswith("/api/"):
         return JsonResponse(UNAVAILABLE, status=503, headers=headers)

@@ -9,7 +9,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from accounts.models import User
-from tokens.client import DeviceType, device_label
+from tokens.client import DeviceType, device_label, parse_user_agent
 
 
 class State(models.TextChoices):
@@ -210,6 +210,15 @@ class IssuedToken(models.Model):
             return self.Reason.PASSWORD
         return ""
 
+    @property
+    def ended_note(self) -> str:
+        """What the person is told of the end: staff's note, or both sides of a reuse."""
+        if self.revoked_reason != self.Reason.REUSE:
+            return self.revoked_note
+        first = _side(self.rotated_at, self.rotated_ip, self.rotated_user_agent)
+        second = _side(self.reuse_at, self.reuse_ip, self.reuse_user_agent)
+        return f"Used first {first}, then again {second}."
+
     def is_fresh(self) -> bool:
         """Whether the password was given here lately, and the request came with the newest token.
 
@@ -226,6 +235,13 @@ class IssuedToken(models.Model):
         if self.idle_at is None:
             return None
         return idle_timeout(self.kind, self.user)
+
+
+def _side(time: datetime | None, ip_address: str | None, user_agent: str) -> str:
+    agent = parse_user_agent(user_agent)
+    label = device_label(browser=agent.browser, os=agent.os, device_type=agent.device_type)
+    at = f"on {time:%Y-%m-%d at %H:%M} UTC" if time else "at an unknown time"
+    return f"{at} from {ip_address or 'an unknown address'} by {label}"
 
 
 def idle_timeout(kind: str, user: Any) -> timedelta:

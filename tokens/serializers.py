@@ -1,7 +1,12 @@
 from rest_framework import serializers
 
 from accounts.models import User
-from accounts.serializers import PasswordField, UniqueNames, validate_new_password
+from accounts.serializers import (
+    PasswordField,
+    UniqueNames,
+    UsernameField,
+    validate_new_password,
+)
 from tokens.client import clean_text
 from tokens.flows import NAME_LENGTH, NOTE_LENGTH
 from tokens.models import IssuedToken, State
@@ -26,6 +31,7 @@ class DeviceSerializer(serializers.ModelSerializer):
     state = serializers.ChoiceField(State, read_only=True)
     is_current = serializers.SerializerMethodField()
     revoked_reason = serializers.CharField(source="ended_reason", read_only=True)
+    revoked_note = serializers.CharField(source="ended_note", read_only=True)
 
     class Meta:
         model = IssuedToken
@@ -72,6 +78,10 @@ class PairSerializer(serializers.Serializer):
     device = DeviceSerializer()
 
 
+class RefreshSerializer(serializers.Serializer):
+    refresh_token = serializers.CharField(write_only=True)
+
+
 class CurrentPasswordSerializer(serializers.Serializer):
     """Checks a password against the user in the context, as a field error."""
 
@@ -103,21 +113,13 @@ class PasswordSerializer(CurrentPasswordSerializer):
 class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
     """A change of one's own username or e-mail address."""
 
+    username = UsernameField(required=False)
     current_password = PasswordField()
 
     class Meta:
         model = User
         fields = ["username", "email", "current_password"]
-        extra_kwargs = {
-            "username": {
-                "validators": User._meta.get_field("username").validators,
-                "required": False,
-            },
-            "email": {"required": False},
-        }
-
-    def validate_username(self, username):
-        return User.normalize_username(username)
+        extra_kwargs = {"email": {"required": False}}
 
     def validate_current_password(self, password):
         return self.check_password(password)

@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -55,7 +55,7 @@ class Claims:
     end of it in seconds since the epoch (`exp`)."""
 
     sub: str
-    sid: str
+    sid: str = field(repr=False)
     gen: int
     exp: int
 

@@ -1,12 +1,13 @@
 """Step-up in the admin: the password in the same form, when the last one here is old."""
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from tokens import flows
-from tokens.middleware import get_device
+from tokens.middleware import get_device, unavailable
 from tokens.receivers import keep_handle
 
 FIELD = "step_up_password"
@@ -17,9 +18,13 @@ class StepUpMiddleware(MiddlewareMixin):
 
     def process_view(self, request, view_func, view_args, view_kwargs):
         match = request.resolver_match
-        if match.app_names == ["admin"] and match.url_name.startswith("accounts_"):
+        if match.app_names != ["admin"] or not (match.url_name or "").startswith("accounts_"):
+            return None
+        try:
             return ask_for_password(request)
-        return None
+        except (OperationalError, InterfaceError) as error:
+            # UnavailableMiddleware hears of views alone.
+            return unavailable(request, error)
 
 
 def ask_for_password(request: HttpRequest) -> TemplateResponse | None:

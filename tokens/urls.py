@@ -9,6 +9,7 @@ urlpatterns = [
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     path("login", api.LoginView.as_view(), name="login"),
+    path("refresh", api.RefreshView.as_view(), name="refresh"),
     path("reauthenticate", api.ReauthenticateView.as_view(), name="reauthenticate"),
     path("logout", api.LogoutView.as_view(), name="logout"),
     path("logout/others", api.LogoutOthersView.as_view(), name="logout-others"),
