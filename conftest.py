@@ -3,6 +3,7 @@
 It is set before Django reads it, so `DJANGO_SETTINGS_MODULE` stands here and not in pytest.ini.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -41,13 +42,19 @@ def cheap_argon2():
     Argon2PasswordHasher.time_cost = 1
 
 
-@pytest.fixture(autouse=True)
-def plain_static_files(settings):
+@pytest.fixture(scope="session", autouse=True)
+def plain_static_files():
     """Static files come from the apps, not from what `collectstatic` writes."""
-    settings.WHITENOISE_AUTOREFRESH = settings.WHITENOISE_USE_FINDERS = True
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+    from django.conf import settings
+    from django.test import override_settings
+
+    backend = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    with override_settings(
+        STORAGES={**settings.STORAGES, "staticfiles": backend},
+        WHITENOISE_AUTOREFRESH=True,
+        WHITENOISE_USE_FINDERS=True,
+    ):
+        yield
 
 
 def make_user(username, **fields):
@@ -193,3 +200,34 @@ def age():
         stored.save(update_fields=times)
 
     return move
+
+
+@pytest.fixture(scope="session")
+def forge():
+    """`forge(payload, header=None, typ="at+jwt")` signs any payload, and any header, as the ring
+    would: a dict becomes JSON, bytes stay as they are. Without a header it is the ring's own."""
+    from tokens import signing
+
+    def segment(content):
+        if isinstance(content, dict):
+            content = json.dumps(content).encode()
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    def sign(payload, header=None, *, typ=signing.ACCESS):
+        key = signing.key_ring().signing_key
+        head = key.header(typ) if header is None else segment(header)
+        message = f"{head}.{segment(payload)}"
+        return f"{message}.{segment(key.sign(message.encode()))}"
+
+    return sign
+
+
+@pytest.fixture(scope="session")
+def read_segment():
+    """`read_segment(token, 1)` is the JSON of its payload, 0 that of its header."""
+
+    def read(token, position=1):
+        part = token.split(".")[position]
+        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+    return read

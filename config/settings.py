@@ -6,10 +6,11 @@ default: no DEBUG, no host, no built-in secret. Durations are seconds in the env
 """
 
 import ipaddress
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-import dj_database_url
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, validate
@@ -26,9 +27,12 @@ def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
     return timedelta(seconds=env.int(name, seconds, validate=validate.Range(min=minimum)))
 
 
-def words(name: str) -> list[str]:
-    """The comma-separated variable `name`, without the spaces around its items."""
-    return env.list(name, [], subcast=str.strip)
+def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
+    """The comma-separated variable `name`, each item stripped of spaces and then read."""
+    try:
+        return [read(word.strip()) for word in env.list(name, [])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from None
 
 
 # The site
@@ -96,16 +100,15 @@ TEMPLATES = [
 
 # Data
 
-DATABASES = {
-    "default": dj_database_url.parse(
-        env.str("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"),
-        conn_max_age=600,
-        conn_health_checks=True,
-    )
-}
-_database = DATABASES["default"]
+_database = env.dj_db_url(
+    "DATABASE_URL",
+    f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
+    conn_max_age=600,
+    conn_health_checks=True,
+)
+DATABASES = {"default": _database}
 _database.setdefault("OPTIONS", {})
-if _database["ENGINE"].endswith("sqlite3"):
+if _database["ENGINE"] == "django.db.backends.sqlite3":
     # Writers queue at BEGIN instead of failing when a read turns into a write. `synchronous`
     # stays FULL, SQLite's default: a revocation that was answered survives a power cut.
     _database["OPTIONS"] |= {
@@ -116,12 +119,14 @@ if _database["ENGINE"].endswith("sqlite3"):
     # A file, because an in-memory database has neither WAL nor other processes.
     _path = Path(_database["NAME"])
     _database["TEST"] = {"NAME": _path.with_name(f"test-{_path.name}")}
-else:
+elif _database["ENGINE"] == "django.db.backends.postgresql":
     # The conditional updates rely on READ COMMITTED: a stricter level raises where it updates
     # no row. Set here, it holds whatever the server's own default is.
     from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
     _database["OPTIONS"]["isolation_level"] = IsolationLevel.READ_COMMITTED
+else:
+    raise ImproperlyConfigured("DATABASE_URL must be of SQLite or PostgreSQL")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 _redis_url = env.str("REDIS_URL", "")
@@ -202,7 +207,7 @@ GEOIP_PATH = env.str("GEOIP_PATH", "")
 
 # The network
 
-TRUSTED_PROXIES = [ipaddress.ip_network(block) for block in words("TRUSTED_PROXIES")]
+TRUSTED_PROXIES = words("TRUSTED_PROXIES", ipaddress.ip_network)
 if TRUSTED_PROXIES:
     # ClientAddressMiddleware removes the header from every other peer.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -32,7 +32,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1", RedirectView.as_view(pattern_name="api:index")),
     path("api/v1/", include(api)),
-    re_path(r"^api(/.*)?$", unknown_endpoint),
+    re_path(r"^api(?:/.*)?$", unknown_endpoint),
 ]
 
 handler400 = "tokens.views.bad_request"
