@@ -1,6 +1,7 @@
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin
+from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 
@@ -47,7 +48,9 @@ class RoleAdmin(admin.ModelAdmin):
         return field
 
     def get_readonly_fields(self, request, obj=None):
-        return ["name"] if obj and obj.is_built_in else []
+        """Ask for the stored name: a form that was refused has changed the one of `obj`."""
+        stored = obj and Role.objects.filter(pk=obj.pk).first()
+        return ["name"] if stored and stored.is_built_in else []
 
     def has_delete_permission(self, request, obj=None):
         if obj is not None and obj.is_built_in:
@@ -63,6 +66,7 @@ class UserForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["username", "email", "is_active", "is_staff", "is_superuser", "roles"]
+        field_classes = {"username": auth_forms.UsernameField}
 
     def clean_roles(self):
         roles = self.cleaned_data["roles"]
@@ -97,6 +101,7 @@ class UserCreationForm(UserForm):
     class Meta:
         model = User
         fields = ["username", "email"]
+        field_classes = {"username": auth_forms.UsernameField}
 
     def save(self, commit=True):
         self.instance.set_unusable_password()
@@ -147,6 +152,15 @@ class UserAdmin(auth_admin.UserAdmin):
         if obj is None or not allowed:
             return allowed
         return request.user.may_edit(obj) and not obj.is_last_superuser()
+
+    def get_deleted_objects(self, objs, request):
+        """Protect the last superuser, also when all of them are deleted at once."""
+        *found, protected = super().get_deleted_objects(objs, request)
+        going = {user.pk for user in objs if user.is_superuser}
+        superusers = User.objects.filter(is_superuser=True, is_active=True)
+        if going and not superusers.exclude(pk__in=going).exists():
+            protected = [*protected, "The last superuser, who cannot be removed."]
+        return *found, protected
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)

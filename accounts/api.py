@@ -22,7 +22,7 @@ class OpenView(APIView):
         return CHALLENGE
 
 
-class SignupView(OpenView):
+class SignupView(OpenView, generics.GenericAPIView):
     """Create an account. It signs nobody in: log in with it afterwards."""
 
     serializer_class = SignupSerializer
@@ -31,7 +31,7 @@ class SignupView(OpenView):
     def post(self, request):
         if not settings.SIGNUP_OPEN:
             raise exceptions.PermissionDenied("Signing up is closed here.")
-        serializer = SignupSerializer(data=request.data)
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         user = serializer.save()
         send_verification(user, user.email)
@@ -39,7 +39,7 @@ class SignupView(OpenView):
 
 
 class RoleListView(generics.ListCreateAPIView):
-    queryset = Role.objects.prefetch_related("permissions__content_type")
+    queryset = Role.objects.prefetch_related("permissions")
     serializer_class = RoleSerializer
     permission_classes = [ModelPermissions, IsFreshForWrites]
 

@@ -14,12 +14,10 @@ class RoleBackend(ModelBackend):
         if username is None or password is None:
             return None
         user = User.objects.with_login(username).first()
-        if user is None:
+        if user is None or not self.user_can_authenticate(user):
             User().set_password(password)
             return None
-        if user.check_password(password) and self.user_can_authenticate(user):
-            return user
-        return None
+        return user if user.check_password(password) else None
 
     def _get_group_permissions(self, user_obj):
         return Permission.objects.filter(roles__users=user_obj).distinct()

@@ -1,6 +1,6 @@
 import logging
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
@@ -9,6 +9,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
 from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from accounts.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +24,12 @@ def exception_handler(exc, context):
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    elif isinstance(exc, RequestDataTooBig):
+        exc = BodyTooLarge()
     response = drf_exception_handler(exc, context)
     if response is not None and isinstance(getattr(exc, "detail", None), str):
         response.data = {
-            "detail": exc.detail,
+            "detail": str(exc.detail),
             "code": exc.get_codes(),
             **getattr(exc, "extra", {}),
         }

@@ -1,4 +1,5 @@
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
@@ -9,10 +10,22 @@ from django.utils import timezone
 from accounts.roles import BUILT_IN
 from accounts.signals import users_deactivated
 
-USERNAME = r"[\w.+-]+"
+# ASCII, because "without regard to case" means the same on every database for no other letters,
+# and because no two of these look alike.
+USERNAME = r"[A-Za-z0-9_.+-]+"
 
 models.CharField.register_lookup(Lower)
 models.EmailField.register_lookup(Lower)
+
+
+class RoleQuerySet(models.QuerySet):
+    def update(self, **kwargs):
+        """Update as ever, but for the name of a built-in role. Raise ValidationError."""
+        if "name" in kwargs and self.filter(name__in=BUILT_IN).exists():
+            raise ValidationError("A built-in role keeps its name.")
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
 
 
 class Role(models.Model):
@@ -25,6 +38,8 @@ class Role(models.Model):
     )
     description = models.CharField(max_length=200, blank=True)
     permissions = models.ManyToManyField(Permission, blank=True, related_name="roles")
+
+    objects = RoleQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
@@ -46,11 +61,14 @@ class Role(models.Model):
         return self.name in BUILT_IN
 
     def permission_labels(self) -> set[str]:
-        """The role's permissions as "app.codename"."""
-        return {
-            f"{permission.content_type.app_label}.{permission.codename}"
-            for permission in self.permissions.select_related("content_type")
-        }
+        """The role's permissions as "app.codename", prefetched ones without a query."""
+        return {_label(permission) for permission in self.permissions.all()}
+
+
+def _label(permission: Permission) -> str:
+    """The permission as "app.codename", its content type from Django's cache of them."""
+    content_type = ContentType.objects.get_for_id(permission.content_type_id)
+    return f"{content_type.app_label}.{permission.codename}"
 
 
 class UserQuerySet(models.QuerySet):
@@ -70,14 +88,17 @@ class UserQuerySet(models.QuerySet):
         """The user who logs in by this username, or by this e-mail address once verified."""
         if "@" in identifier:
             return self.with_email(identifier).filter(email_verified_at__isnull=False)
-        return self.filter(username__lower=Lower(models.Value(identifier)))
+        username = User.normalize_username(identifier)
+        return self.filter(username__lower=Lower(models.Value(username)))
 
     def with_email(self, email: str) -> "UserQuerySet":
         return self.filter(email__lower=Lower(models.Value(email)))
 
     def starting_with(self, text: str) -> "UserQuerySet":
         """Users whose username or e-mail address starts with `text`; all for an empty text."""
-        if "\0" in text:  # PostgreSQL has no such text, and no error of its own for it
+        if "\0" in text or len(text) > 254:
+            # Longer than any address. Neither has an error of its own: PostgreSQL has no text
+            # with a NUL, and SQLite no pattern of that length.
             return self.none()
         return self.filter(models.Q(username__istartswith=text) | models.Q(email__istartswith=text))
 
@@ -96,11 +117,9 @@ class User(AbstractUser):
         max_length=150,
         unique=True,
         validators=[
-            RegexValidator(
-                rf"\A{USERNAME}\Z", "Use letters, digits and . + - _ only, no spaces and no @."
-            )
+            RegexValidator(rf"\A{USERNAME}\Z", "Use letters from A to Z, digits and . + - _ only.")
         ],
-        help_text="At most 150 letters, digits and . + - _",
+        help_text="At most 150 letters from A to Z, digits and . + - _",
         error_messages={"unique": "That username is taken."},
     )
     email = models.EmailField("email address")
@@ -133,7 +152,10 @@ class User(AbstractUser):
         upgrade.
         """
         fields = kwargs.get("update_fields")
-        if self._password is not None and (fields is None or "password" in fields):
+        unsaved_password = None
+        if fields is not None and "password" not in fields:
+            unsaved_password, self._password = self._password, None
+        if self._password is not None:
             self.password_changed_at = timezone.now()
             if fields is not None:
                 kwargs["update_fields"] = {*fields, "password_changed_at"}
@@ -141,6 +163,18 @@ class User(AbstractUser):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
+        if unsaved_password is not None:
+            self._password = unsaved_password
+
+    def set_password(self, raw_password):
+        super().set_password(raw_password)
+        if raw_password is None:
+            self.set_unusable_password()
+
+    def set_unusable_password(self):
+        """Take the password away, which is a change of it."""
+        super().set_unusable_password()
+        self._password = ""
 
     def has_role(self, name: str) -> bool:
         """Ask the database, so that a lost role counts at once."""
@@ -154,7 +188,12 @@ class User(AbstractUser):
         """Nobody edits an account that may do more: its new e-mail address could be their own."""
         if self.is_superuser:
             return True
-        return self.may_touch(other) and other.get_all_permissions() <= self.get_all_permissions()
+        return self.may_touch(other) and other.held_permissions() <= self.get_all_permissions()
+
+    def held_permissions(self) -> set[str]:
+        """What the account may do once it is active, unlike `get_all_permissions()`."""
+        held = models.Q(roles__users=self) | models.Q(user=self)
+        return {_label(permission) for permission in Permission.objects.filter(held).distinct()}
 
     def may_give(self, role: Role) -> bool:
         """Nobody gives a role with a permission they do not have."""

@@ -26,6 +26,10 @@ class HasRole(OperationHolderMixin, BasePermission):
     def has_permission(self, request, view):
         return request.user.is_authenticated and request.user.has_role(self.name)
 
+    def has_object_permission(self, request, view, obj):
+        """The same answer, or `~` would keep everybody from every object."""
+        return self.has_permission(request, view)
+
 
 class HasPermission(HasRole):
     """Let holders of a permission in: `HasPermission("tokens.revoke_issuedtoken")`."""
@@ -37,7 +41,8 @@ class HasPermission(HasRole):
 class ModelPermissions(DjangoModelPermissions):
     """DRF's own, and reading needs the view permission."""
 
-    perms_map = DjangoModelPermissions.perms_map | {"GET": ["%(app_label)s.view_%(model_name)s"]}
+    view = ["%(app_label)s.view_%(model_name)s"]
+    perms_map = DjangoModelPermissions.perms_map | {"GET": view, "HEAD": view}
 
 
 class IsFresh(BasePermission):

@@ -16,6 +16,16 @@ class PasswordField(serializers.CharField):
         super().__init__(write_only=True, trim_whitespace=False, style=style, **kwargs)
 
 
+class UsernameField(serializers.CharField):
+    """A username in its normal form (NFKC), which is the one that the validators see."""
+
+    def __init__(self, **kwargs):
+        super().__init__(validators=User._meta.get_field("username").validators, **kwargs)
+
+    def to_internal_value(self, data):
+        return User.normalize_username(super().to_internal_value(data))
+
+
 class UserSerializer(serializers.ModelSerializer):
     email_verified = serializers.SerializerMethodField()
     roles = serializers.SlugRelatedField("name", many=True, read_only=True)
@@ -42,19 +52,16 @@ class UniqueNames(serializers.Serializer):
 
 
 class SignupSerializer(UniqueNames, serializers.ModelSerializer):
+    username = UsernameField()
     password = PasswordField()
 
     class Meta:
         model = User
         fields = ["username", "email", "password"]
-        extra_kwargs = {"username": {"validators": User._meta.get_field("username").validators}}
 
     def validate(self, attrs):
         validate_new_password(attrs["password"], User(**attrs), field="password")
         return attrs
-
-    def validate_username(self, username):
-        return User.normalize_username(username)
 
     def create(self, validated_data):
         self.check_names()
@@ -102,5 +109,7 @@ def save_unique(user: User, update_fields: list[str] | None = None) -> User:
         with transaction.atomic():
             user.save(update_fields=update_fields)
     except IntegrityError as error:
-        raise (EmailTaken if "email" in str(error) else UsernameTaken) from None
+        # The first line names the constraint; PostgreSQL repeats the values in the next.
+        constraint = str(error).splitlines()[0]
+        raise (EmailTaken if "email" in constraint else UsernameTaken) from None
     return user

@@ -1,7 +1,8 @@
 """E-mail addresses: a signed link proves that the person reads them.
 
 The link carries the user, the address to prove and the address of that moment. It is good for a
-day, and only until the address changes.
+day. One that changes the address is good only until the address, or the password, changes:
+whoever reads the mail of an address that was left cannot take the account back with it.
 """
 
 from django.conf import settings
@@ -23,9 +24,11 @@ class LinkRefused(Exception):
 
 def send_verification(user: User, email: str) -> None:
     """Mail a link that proves `email`; the old address is told of a change."""
-    token = signing.dumps({"user": user.pk, "from": user.email, "to": email}, salt=SALT)
+    claims = {"user": user.pk, "from": user.email, "to": email, "since": _last_change(user)}
+    token = signing.dumps(claims, salt=SALT)
     url = settings.SITE_URL + reverse("verify_email", args=[token])
-    send_mail(email, "Confirm your email address", "verify_email", {"user": user, "url": url})
+    link = ("Confirm your email address", url)
+    send_mail(email, "Confirm your email address", "verify_email", {"user": user}, link=link)
     if email != user.email:
         context = {"user": user, "email": email}
         send_mail(user.email, "Your email address is to change", "email_change", context)
@@ -36,8 +39,10 @@ def verify_email(token: str) -> User:
     claims = read_link(token)
     with transaction.atomic():
         user = User.objects.select_for_update().filter(pk=claims["user"], is_active=True).first()
-        if user is None or user.email not in (claims["from"], claims["to"]):
+        if user is None or not _still_counts(claims, user):
             raise LinkRefused("This link has been overtaken by a newer one.")
+        if user.email == claims["to"] and user.email_verified_at:
+            return user
         user.email = claims["to"]
         user.email_verified_at = timezone.now()
         try:
@@ -46,6 +51,18 @@ def verify_email(token: str) -> User:
         except IntegrityError:
             raise LinkRefused("Somebody else has this email address by now.") from None
     return user
+
+
+def _still_counts(claims: dict[str, str], user: User) -> bool:
+    if user.email == claims["to"]:
+        return True
+    return user.email == claims["from"] and claims["since"] == _last_change(user)
+
+
+def _last_change(user: User) -> str:
+    """The last change of the password or of the address, as text to compare."""
+    times = (user.password_changed_at, user.email_verified_at)
+    return " ".join(time.isoformat() for time in times if time)
 
 
 def read_link(token: str) -> dict[str, str]:

@@ -1,7 +1,32 @@
-from django.shortcuts import render
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import redirect, render
 from django.views import View
 
-from accounts.verification import LinkRefused, read_link, verify_email
+from accounts.forms import SignupForm
+from accounts.verification import LinkRefused, read_link, send_verification, verify_email
+
+
+class SignupView(View):
+    """Create an account. It signs nobody in: that is the person's next act (ASVS 7.6.2)."""
+
+    def dispatch(self, request, *args, **kwargs):
+        if not settings.SIGNUP_OPEN:
+            raise PermissionDenied
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request):
+        return render(request, "accounts/signup.html", {"form": SignupForm()})
+
+    def post(self, request):
+        form = SignupForm(request.POST)
+        user = form.save_unique() if form.is_valid() else None
+        if user is None:
+            return render(request, "accounts/signup.html", {"form": form})
+        send_verification(user, user.email)
+        messages.success(request, f"Welcome, {user}. A link to confirm your address is on its way.")
+        return redirect("login")
 
 
 class VerifyEmailView(View):

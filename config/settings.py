@@ -22,15 +22,18 @@ env = Env()
 
 
 def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
-    """The variable `name`, whole seconds of at least `minimum`, as a timedelta."""
+    """The variable `name`, whole seconds from `minimum` to ten years, as a timedelta."""
     seconds = int(default.total_seconds())
-    return timedelta(seconds=env.int(name, seconds, validate=validate.Range(min=minimum)))
+    ten_years = int(timedelta(days=3650).total_seconds())
+    allowed = validate.Range(min=minimum, max=ten_years)
+    return timedelta(seconds=env.int(name, seconds, validate=allowed))
 
 
 def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
     """The comma-separated variable `name`, each item stripped of spaces and then read."""
     try:
-        return [read(word.strip()) for word in env.list(name, [])]
+        items: list[str] = env.list(name, [])
+        return [read(item.strip()) for item in items]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name}: {error}") from None
 
@@ -70,7 +73,7 @@ MIDDLEWARE = [
     "tokens.middleware.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tokens.middleware.NoStoreMiddleware",
+    "tokens.middleware.HeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -222,6 +225,7 @@ SESSION_COOKIE_NAME = "__Host-sessionid" if SESSION_COOKIE_SECURE else "sessioni
 SESSION_COOKIE_AGE = int(DEVICE_LIFETIME.total_seconds())
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_NAME = "__Host-csrftoken" if SESSION_COOKIE_SECURE else "csrftoken"
+CSRF_FAILURE_VIEW = "tokens.views.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -271,7 +275,10 @@ SPECTACULAR_SETTINGS = {
 _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
 if "EMAIL_BACKEND" not in _email:
     raise ImproperlyConfigured("EMAIL_URL must be smtp://, submission:// or console://")
-EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_BACKEND = {
+    "django.core.mail.backends.smtp.EmailBackend": "accounts.mail.BackgroundSMTPBackend",
+    "django.core.mail.backends.console.EmailBackend": "accounts.mail.ConsoleBackend",
+}.get(_email["EMAIL_BACKEND"], _email["EMAIL_BACKEND"])
 EMAIL_HOST = _email["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _email["EMAIL_PORT"] or 25
 EMAIL_HOST_USER = _email["EMAIL_HOST_USER"] or ""

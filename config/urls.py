@@ -1,40 +1,55 @@
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from accounts.views import VerifyEmailView
-from tokens.views import PasswordChangeView, unknown_endpoint
+from accounts.views import SignupView, VerifyEmailView
+from tokens.views import account, devices, errors, sign_in
 
-api = (
-    [path("", include("tokens.urls")), path("", include("accounts.urls"))],
-    "api",
-)
-login = auth_views.LoginView.as_view()
-logout = auth_views.LogoutView.as_view()
+api = ([path("", include("tokens.urls")), path("", include("accounts.urls"))], "api")
+login = sign_in.LoginView.as_view()
+logout = LogoutView.as_view()
+# The names under which the browsable API looks for the same pages.
+browsable_api = ([path("login", login, name="login"), path("logout", logout, name="logout")],)
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="api:index"), name="home"),
+    path("", RedirectView.as_view(pattern_name="devices"), name="home"),
+    path("favicon.ico", RedirectView.as_view(url="/static/guestlist.svg")),
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
-    # The names under which the browsable API looks for the same pages.
-    path(
-        "",
-        include(
-            (
-                [path("login", login, name="login"), path("logout", logout, name="logout")],
-                "rest_framework",
-            )
-        ),
-    ),
+    path("", include((*browsable_api, "rest_framework"))),
+    path("signup", SignupView.as_view(), name="signup"),
     path("email/<str:token>", VerifyEmailView.as_view(), name="verify_email"),
-    path("admin/password_change/", PasswordChangeView.as_view()),
+    path("devices/", devices.DevicesView.as_view(), name="devices"),
+    path("devices/sign-out-others/", devices.SignOutOthersView.as_view(), name="sign_out_others"),
+    path("devices/<uuid:id>/sign-out/", devices.SignOutView.as_view(), name="sign_out"),
+    path("devices/<uuid:id>/rename/", devices.RenameView.as_view(), name="rename"),
+    path("not-me/<str:token>", devices.NotMeView.as_view(), name="not_me"),
+    path("password/change", sign_in.PasswordChangeView.as_view(), name="password_change"),
+    path("password/reset", sign_in.PasswordResetView.as_view(), name="password_reset"),
+    path(
+        "password/reset/done",
+        sign_in.PasswordResetDoneView.as_view(),
+        name="password_reset_done",
+    ),
+    path(
+        "password/reset/<uidb64>/<token>",
+        sign_in.PasswordResetConfirmView.as_view(),
+        name="password_reset_confirm",
+    ),
+    path("account/", account.AccountView.as_view(), name="account"),
+    path("account/data", account.DataView.as_view(), name="account_data"),
+    path("account/delete", account.DeleteView.as_view(), name="account_delete"),
+    path("admin/login/", sign_in.LoginView.as_view(next_page="admin:index")),
+    path("admin/logout/", logout),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     path("admin/", admin.site.urls),
     path("api/v1", RedirectView.as_view(pattern_name="api:index")),
     path("api/v1/", include(api)),
-    re_path(r"^api(?:/.*)?$", unknown_endpoint),
+    re_path(r"^api(?:/.*)?$", errors.unknown_endpoint),
 ]
 
-handler400 = "tokens.views.bad_request"
-handler404 = "tokens.views.not_found"
-handler500 = "tokens.views.server_error"
+handler400 = "tokens.views.errors.bad_request"
+handler403 = "tokens.views.errors.forbidden"
+handler404 = "tokens.views.errors.not_found"
+handler500 = "tokens.views.errors.server_error"

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Q
 from django.http import Http404
 from django.shortcuts import redirect
@@ -16,6 +16,7 @@ from django.utils.timesince import timesince
 from accounts.admin import UserAdmin
 from accounts.models import User
 from tokens import flows
+from tokens.client import clean_text
 from tokens.middleware import get_device
 from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 from tokens.step_up import ask_for_password
@@ -57,6 +58,9 @@ class RevokePages:
     def has_revoke_permission(self, request):
         return request.user.has_perm("tokens.revoke_issuedtoken")
 
+    def may_revoke(self, request, user: User) -> bool:
+        return self.has_revoke_permission(request) and request.user.may_touch(user)
+
     def confirm_revoke(self, request, devices: IssuedTokenQuerySet, *, back: str, user=None):
         """Show what would end; on the confirmed POST end it and go `back`.
 
@@ -91,7 +95,7 @@ class RevokePages:
         return TemplateResponse(request, self.revoke_template, context)
 
     def _revoke(self, request, devices, back, user):
-        note = request.POST.get("note", "")
+        note = clean_text(request.POST.get("note", ""), flows.NOTE_LENGTH)
         ends_here = devices.filter(pk=get_device(request).pk).exists()
         if user is not None:
             keys = list(devices.values_list("pk", flat=True))
@@ -164,6 +168,14 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
     def get_queryset(self, request):
         return super().get_queryset(request).with_state()
 
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.may_revoke(request, obj.user):
+            return fieldsets
+        (title, first), *others = fieldsets
+        fields = [field for field in first["fields"] if field != "revoke"]
+        return [(title, {**first, "fields": fields}), *others]
+
     def get_readonly_fields(self, request, obj=None):
         shown = [field for _, section in self.fieldsets for field in section["fields"]]
         return [field for field in shown if field != "name"]
@@ -184,6 +196,12 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
         if not search_term:
             return queryset, False
         return queryset.filter(_search(search_term)), False
+
+    def response_action(self, request, queryset):
+        try:
+            return super().response_action(request, queryset)
+        except ValidationError:
+            raise BadRequest("The selection holds what is no device id.") from None
 
     def has_add_permission(self, request):
         return False
@@ -266,14 +284,20 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
     def get_urls(self):
         revoke = self.admin_site.admin_view(self.revoke_view)
         return [
-            path("<path:object_id>/revoke/", revoke, name="accounts_user_revoke"),
+            path("<path:object_id>/revoke/", revoke, name="tokens_user_revoke"),
             *super().get_urls(),
         ]
+
+    def get_object(self, request, object_id, from_field=None):
+        """The user, who knows whether the page shows a Revoke beside each device."""
+        user = super().get_object(request, object_id, from_field)
+        if user is not None:
+            user.shows_revoke = self.may_revoke(request, user)
+        return user
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or request.user.has_perm("tokens.view_issuedtoken"):
-            self._may_revoke = self.has_revoke_permission(request)
             return fieldsets
         return [section for section in fieldsets if section[0] != "Devices"]
 
@@ -300,7 +324,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
                 device,
                 device.location or device.last_ip or "",
                 _ago(device.last_seen_at, device.now),
-                _revoke_link(device),
+                _revoke_link(device) if user.shows_revoke else "",
             )
             for device in live[:SHOWN]
         ]
@@ -312,8 +336,8 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
             user.pk,
             user,
         )
-        if count:
-            url = reverse("admin:accounts_user_revoke", args=[user.pk])
+        if count and user.shows_revoke:
+            url = reverse("admin:tokens_user_revoke", args=[user.pk])
             links = format_html('<a href="{}">Revoke all {}</a> · {}', url, count, links)
         return format_html("{}{}", listed, links)
 
@@ -326,7 +350,7 @@ def _search(term: str) -> Q:
     except ValueError:
         pass
     try:
-        network = ipaddress.ip_network(term, strict=False)
+        network = ipaddress.ip_network(term.partition("%")[0], strict=False)
     except ValueError:
         return Q(user__in=User.objects.starting_with(term).values("pk"))
     if network.num_addresses == 1:

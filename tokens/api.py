@@ -53,12 +53,14 @@ class IndexView(OpenView):
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
-class LoginView(OpenView):
+class LoginView(OpenView, generics.GenericAPIView):
     """Sign in on a new device. Sets no cookie."""
+
+    serializer_class = LoginSerializer
 
     @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
     def post(self, request):
-        serializer = LoginSerializer(data=request.data)
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         credentials = serializer.validated_data
         user = authenticate(
@@ -75,8 +77,10 @@ class LoginView(OpenView):
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")
-class RefreshView(OpenView):
+class RefreshView(OpenView, generics.GenericAPIView):
     """The next pair for a refresh token. Send the same token and key again if no answer came."""
+
+    serializer_class = RefreshSerializer
 
     @extend_schema(
         parameters=[
@@ -91,7 +95,7 @@ class RefreshView(OpenView):
         responses={200: PairSerializer},
     )
     def post(self, request):
-        serializer = RefreshSerializer(data=request.data)
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
             pair = flows.refresh(
@@ -104,22 +108,26 @@ class RefreshView(OpenView):
         return pair_response(pair)
 
 
-class ReauthenticateView(APIView):
+class ReauthenticateView(generics.GenericAPIView):
     """Give the password again, to be fresh. The device's former tokens or cookie end."""
+
+    serializer_class = ReauthenticateSerializer
 
     @extend_schema(request=ReauthenticateSerializer, responses={200: PairSerializer, 204: None})
     def post(self, request):
-        serializer = ReauthenticateSerializer(data=request.data, context={"user": request.user})
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         return renewed(request, lambda: flows.reauthenticate(request.auth, request.user))
 
 
-class PasswordView(APIView):
+class PasswordView(generics.GenericAPIView):
     """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
+
+    serializer_class = PasswordSerializer
 
     @extend_schema(request=PasswordSerializer, responses={200: PairSerializer, 204: None})
     def post(self, request):
-        serializer = PasswordSerializer(data=request.data, context={"user": request.user})
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         request.user.set_password(serializer.validated_data["new_password"])
         return renewed(request, lambda: flows.change_password(request.user, request.auth))
@@ -157,8 +165,10 @@ class LogoutAllView(APIView):
         return Response({"revoked": revoked})
 
 
-class MeView(APIView):
+class MeView(generics.GenericAPIView):
     """Who is signed in."""
+
+    serializer_class = ProfileSerializer
 
     @extend_schema(responses={200: UserSerializer})
     def get(self, request):
@@ -166,17 +176,19 @@ class MeView(APIView):
 
     @extend_schema(request=ProfileSerializer, responses={200: UserSerializer})
     def patch(self, request):
-        """A new e-mail address counts once the link sent to it is opened."""
+        """A new e-mail address counts once the link sent to it is opened. The present one, sent
+        again while it is not verified, asks for another link."""
         user = request.user
-        serializer = ProfileSerializer(data=request.data, context={"user": user})
+        serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         serializer.check_names(user.pk)
         changes = serializer.validated_data
         if "username" in changes:
             user.username = changes["username"]
             save_unique(user, update_fields=["username"])
-        if changes.get("email", user.email) != user.email:
-            send_verification(user, changes["email"])
+        email = changes.get("email", user.email)
+        if email != user.email or ("email" in changes and user.email_verified_at is None):
+            send_verification(user, email)
         return Response(UserSerializer(user).data)
 
 
@@ -245,9 +257,10 @@ class UserDeviceListView(DeviceListView):
         return get_user(self.kwargs["username"])
 
 
-class UserDevicesRevokeView(APIView):
+class UserDevicesRevokeView(generics.GenericAPIView):
     """Revoke all live devices of a user, as staff."""
 
+    serializer_class = NoteSerializer
     permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
     @extend_schema(
@@ -260,9 +273,10 @@ class UserDevicesRevokeView(APIView):
         return revoke_as_staff(request, user, user.devices.all())
 
 
-class UserDeviceRevokeView(APIView):
+class UserDeviceRevokeView(generics.GenericAPIView):
     """Revoke one device of a user, as staff."""
 
+    serializer_class = NoteSerializer
     permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
     @extend_schema(request=NoteSerializer, responses={200: RevokedSerializer})
@@ -278,6 +292,8 @@ def get_device_of(user: User, id: str) -> IssuedToken:
         key = uuid.UUID(id)
     except ValueError:
         raise Http404 from None
+    if str(key) != id.lower():  # UUID() reads other spellings too
+        raise Http404
     return get_object_or_404(user.devices.with_state(), pk=key)
 
 

@@ -237,7 +237,7 @@ def _parsed(browser: str, system: str, device_type: DeviceType) -> ParsedUserAge
 def device_label(*, browser: str, os: str, device_type: str) -> str:
     """Return "Firefox on Linux", "Safari on iPhone", "App on Android", "curl": for people."""
     if not browser and not os:
-        return "Unknown device"
+        return "Script" if device_type == DeviceType.SCRIPT else "Unknown device"
     unnamed = "App" if device_type in (DeviceType.APP, DeviceType.UNKNOWN) else "Browser"
     what = browser or unnamed
     where = _where(os, device_type)

@@ -122,7 +122,10 @@ class DevelopmentKeys:
     def _content(self) -> dict[str, Any]:
         if not self.path.exists():
             self._create()
-        return json.loads(self.path.read_text())
+        try:
+            return json.loads(self.path.read_text())
+        except ValueError:
+            raise ImproperlyConfigured(f"{self.path} is damaged. Delete it.") from None
 
     def _create(self) -> None:
         """Write the file whole and then link it, so that two first starts agree on one."""
@@ -156,7 +159,7 @@ def read_signing_keys(
         )
     try:
         keys = json.loads(value)["keys"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         keys = None
     if not isinstance(keys, list):
         raise ImproperlyConfigured('JWT_SIGNING_KEYS is not a JWK Set: {"keys": [...]}')

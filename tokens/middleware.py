@@ -5,7 +5,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
-from django.db import InterfaceError, OperationalError
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import BadRequest
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
@@ -18,7 +20,21 @@ from tokens.models import IssuedToken
 
 logger = logging.getLogger(__name__)
 
-HANDLE_KEY = "device"  # in the session
+# Keys in the session: the handle of its device; why it was signed out, for the login page.
+HANDLE_KEY = "device"
+SIGNED_OUT_KEY = "signed_out"
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "style-src 'self' 'unsafe-inline'",  # the browsable API and Swagger UI use style attributes
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
 
 
 class ClientAddressMiddleware(MiddlewareMixin):
@@ -34,11 +50,14 @@ class ClientAddressMiddleware(MiddlewareMixin):
         request.META["REMOTE_ADDR"] = address or ""
 
 
-class NoStoreMiddleware(MiddlewareMixin):
-    """`Cache-Control: no-store` on every answer that does not say otherwise (ASVS 14.3.2)."""
+class HeadersMiddleware(MiddlewareMixin):
+    """Headers that every answer carries unless it says otherwise: it is not to be stored
+    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3)."""
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own debug pages
+            response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
 
 
@@ -58,11 +77,21 @@ class DeviceMiddleware(AuthenticationMiddleware):
         request.user = SimpleLazyObject(partial(get_user, request))
         request.auser = sync_to_async(partial(get_user, request))
 
+    def process_exception(self, request, exception):
+        """A device that ended between two steps of one request signs in again."""
+        if not isinstance(exception, flows.Refused):
+            return None
+        sign_out(request, exception)
+        return redirect_to_login(request.get_full_path())
+
 
 class UnavailableMiddleware(MiddlewareMixin):
-    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2)."""
+    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2), and 400 for
+    a value that it has no room for, such as PostgreSQL's for a NUL."""
 
     def process_exception(self, request, exception):
+        if isinstance(exception, DataError):
+            raise BadRequest("The database cannot hold a value of the request.") from exception
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
         return unavailable(request, exception)
@@ -96,6 +125,17 @@ def _load_device(request: HttpRequest) -> IssuedToken | None:
         return None
     try:
         return flows.authenticate_browser(handle, Client.from_request(request))
-    except flows.Refused:
-        request.session.flush()
+    except flows.Refused as refusal:
+        sign_out(request, refusal)
         return None
+
+
+def sign_out(request: HttpRequest, refusal: flows.Refused) -> None:
+    """Leave the browser a session without a device, which knows why it has none."""
+    request.session.flush()
+    if refusal.code != "token_invalid":
+        request.session[SIGNED_OUT_KEY] = {
+            "code": refusal.code,
+            "reason": refusal.reason,
+            "note": refusal.note,
+        }

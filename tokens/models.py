@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Least, Now
 
 from accounts.models import User
 from tokens.client import DeviceType, device_label, parse_user_agent
@@ -48,6 +48,12 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
 
     def live(self) -> "IssuedTokenQuerySet":
         return self.in_state(State.LIVE)
+
+    def ended_since(self, time: Any) -> "IssuedTokenQuerySet":
+        """Devices that are live no more and were at `time`, the latest end first."""
+        end = Coalesce("revoked_at", Least(Coalesce("idle_at", "expires_at"), "expires_at"))
+        ended = self.with_state().annotate(ended_at=end).filter(ended_at__gte=time)
+        return ended.exclude(pk__in=self.live().values("pk")).order_by("-ended_at")
 
     def of_kind(self, kind: str) -> "IssuedTokenQuerySet":
         return self.filter(kind=kind)
@@ -218,6 +224,13 @@ class IssuedToken(models.Model):
         first = _side(self.rotated_at, self.rotated_ip, self.rotated_user_agent)
         second = _side(self.reuse_at, self.reuse_ip, self.reuse_user_agent)
         return f"Used first {first}, then again {second}."
+
+    @property
+    def ended_text(self) -> str:
+        """How the device ended, for the person: "revoked by staff"."""
+        if self.state == State.REVOKED:
+            return self.Reason(self.ended_reason).label
+        return "not used for too long" if self.state == State.IDLE else "reached its end"
 
     def is_fresh(self) -> bool:
         """Whether the password was given here lately, and the request came with the newest token.

@@ -19,7 +19,8 @@ class DeviceNameField(serializers.CharField):
         super().__init__(max_length=NAME_LENGTH, allow_blank=True, **kwargs)
 
     def to_internal_value(self, data):
-        return clean_text(super().to_internal_value(data), NAME_LENGTH)
+        name = super().to_internal_value(data)
+        return clean_text(name, len(name))  # the validators see to its length
 
 
 class DeviceSerializer(serializers.ModelSerializer):
@@ -83,10 +84,10 @@ class RefreshSerializer(serializers.Serializer):
 
 
 class CurrentPasswordSerializer(serializers.Serializer):
-    """Checks a password against the user in the context, as a field error."""
+    """Checks a password against the one of the person who asks, as a field error."""
 
     def check_password(self, password: str) -> str:
-        if not self.context["user"].check_password(password):
+        if not self.context["request"].user.check_password(password):
             raise serializers.ValidationError("This is not your password.")
         return password
 
@@ -106,7 +107,9 @@ class PasswordSerializer(CurrentPasswordSerializer):
         return self.check_password(password)
 
     def validate(self, attrs):
-        validate_new_password(attrs["new_password"], self.context["user"], field="new_password")
+        validate_new_password(
+            attrs["new_password"], self.context["request"].user, field="new_password"
+        )
         return attrs
 
 

@@ -1,5 +1,7 @@
 """Step-up in the admin: the password in the same form, when the last one here is old."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest
@@ -7,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from tokens import flows
+from tokens.forms import StepUpForm
 from tokens.middleware import get_device, unavailable
 from tokens.receivers import keep_handle
 
@@ -27,6 +30,16 @@ class StepUpMiddleware(MiddlewareMixin):
             return unavailable(request, error)
 
 
+def renew(request: Any, form: StepUpForm) -> None:
+    """Make the device of the request fresh if the form asked for the password and got it.
+
+    Raise Refused if the device ended meanwhile.
+    """
+    if "password" in form.fields:
+        device = request.device
+        keep_handle(request, flows.reauthenticate(device, device.user))
+
+
 def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
     """A page that asks for the password and repeats the request, or None when none is needed.
 
@@ -37,10 +50,7 @@ def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
         return None
     password = request.POST.get(FIELD)
     if password is not None and device.user.check_password(password):
-        try:
-            keep_handle(request, flows.reauthenticate(device, device.user))
-        except flows.Refused:
-            return None
+        keep_handle(request, flows.reauthenticate(device, device.user))
         return None
     held = [
         (name, value)

@@ -7,7 +7,12 @@ from tokens import api
 urlpatterns = [
     path("", api.IndexView.as_view(), name="index"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
+    path(
+        "docs",
+        # It has a page and no metadata: without this, OPTIONS looks for a template of them.
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", metadata_class=None),
+        name="docs",
+    ),
     path("login", api.LoginView.as_view(), name="login"),
     path("refresh", api.RefreshView.as_view(), name="refresh"),
     path("reauthenticate", api.ReauthenticateView.as_view(), name="reauthenticate"),

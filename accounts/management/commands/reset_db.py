@@ -1,0 +1,49 @@
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+
+class Command(BaseCommand):
+    help = "Drop every table of the database, with all data, and migrate anew."
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--yes-i-mean-it",
+            action="store_true",
+            help="do not ask; without DEBUG it is required",
+        )
+
+    def handle(self, *, yes_i_mean_it, **options):
+        name = connection.settings_dict["NAME"]
+        if not yes_i_mean_it:
+            _ask(name)
+        dropped = _drop_tables()
+        call_command("migrate", verbosity=0, interactive=False)
+        self.stdout.write(
+            self.style.SUCCESS(
+                f"Dropped {dropped} tables of {name} and migrated anew. The roles are there, and "
+                "nobody else: go on with create_admin or load_demo."
+            )
+        )
+
+
+def _ask(name: str) -> None:
+    """Raise CommandError unless the person at the terminal types yes."""
+    if not settings.DEBUG:
+        raise CommandError(f"DEBUG is off. To drop all data of {name}, give --yes-i-mean-it.")
+    try:
+        answer = input(f"This drops all data of {name}. Type yes to go on: ")
+    except (EOFError, KeyboardInterrupt):
+        answer = ""
+    if answer != "yes":
+        raise CommandError("Nothing was dropped.")
+
+
+def _drop_tables() -> int:
+    """Drop them all, also those of earlier migrations that no model knows any more."""
+    tables = connection.introspection.table_names()
+    with connection.schema_editor() as editor:
+        for table in tables:
+            editor.execute(editor.sql_delete_table % {"table": editor.quote_name(table)})
+    return len(tables)

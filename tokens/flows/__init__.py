@@ -1,0 +1,46 @@
+"""What happens to devices. The only place that joins a signature to a row.
+
+Plain values in, plain values out, no HTTP. No password is hashed here: callers verify it first
+and hand over the user they verified, so that no lock is held while Argon2 works.
+"""
+
+from tokens.flows.base import Pair, Refused, pair_of
+from tokens.flows.ending import (
+    NOTE_LENGTH,
+    end_by_mail,
+    end_own_device,
+    log_out,
+    log_out_all,
+    log_out_others,
+    purge,
+    revoke_for_user,
+    revoke_in_batches,
+)
+from tokens.flows.login import NAME_LENGTH, issue_token, log_in, sign_in_browser
+from tokens.flows.renewal import change_password, reauthenticate
+from tokens.flows.rotation import refresh
+from tokens.flows.use import authenticate, authenticate_browser
+
+__all__ = [
+    "NAME_LENGTH",
+    "NOTE_LENGTH",
+    "Pair",
+    "Refused",
+    "authenticate",
+    "authenticate_browser",
+    "change_password",
+    "end_by_mail",
+    "end_own_device",
+    "issue_token",
+    "log_in",
+    "log_out",
+    "log_out_all",
+    "log_out_others",
+    "pair_of",
+    "purge",
+    "reauthenticate",
+    "refresh",
+    "revoke_for_user",
+    "revoke_in_batches",
+    "sign_in_browser",
+]

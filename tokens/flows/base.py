@@ -1,0 +1,130 @@
+"""What the flows share: refusals, the lock on a user, pairs of tokens, the log."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models.functions import Now
+
+from accounts.models import User
+from tokens import signing
+from tokens.client import Client, locate
+from tokens.models import IssuedToken, State
+
+logger = logging.getLogger(__name__)
+Reason = IssuedToken.Reason
+
+
+class Refused(Exception):
+    """A credential that is not accepted. `code` is a word of the HTTP contract; a revoked device
+    gives its `reason` and the `note` that staff left for the person."""
+
+    def __init__(self, code: str, *, reason: str = "", note: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason
+        self.note = note
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What an `api` device gets to hold. `expires_in` is of the access token, in seconds."""
+
+    device: IssuedToken
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"<Pair of {self.device.pk}>"
+
+
+def pair_of(device: IssuedToken, handle: str) -> Pair:
+    """The pair of an `api` device for its handle, at its current generation."""
+    lasts = int(settings.ACCESS_TOKEN_LIFETIME.total_seconds())
+    return Pair(
+        device=device,
+        access_token=access_token_of(device, handle, lasts),
+        refresh_token=refresh_token_of(device, handle),
+        expires_in=lasts,
+    )
+
+
+def access_token_of(device: IssuedToken, handle: str, lasts: int) -> str:
+    return signing.sign_access_token(
+        sub=str(device.user_id), sid=handle, gen=device.generation, lifetime=lasts
+    )
+
+
+def refresh_token_of(device: IssuedToken, handle: str) -> str:
+    """The refresh token of the current generation, from the row and the handle alone."""
+    ends = min(device.rotated_at + settings.DEVICE_IDLE_TIMEOUT, device.expires_at)
+    return signing.sign_refresh_token(
+        sub=str(device.user_id),
+        sid=handle,
+        gen=device.generation,
+        iat=int(device.rotated_at.timestamp()),
+        exp=int(ends.timestamp()),
+    )
+
+
+def lock(user: User) -> datetime:
+    """Lock the user's row and return the database's time.
+
+    Every flow that adds or ends devices of a user locks this row, so that each falls wholly
+    before or after the other. `no_key`, because `revoked_by` refers to staff: those who revoke
+    each other at once would wait for each other. Raise Refused if the account is not what was
+    verified.
+    """
+    users = User.objects.select_for_update(no_key=True).annotate(now=Now())
+    locked = users.filter(pk=user.pk).first()
+    if locked is None or not locked.is_active:
+        raise Refused("user_inactive")
+    if locked.password_changed_at != user.password_changed_at:
+        raise Refused("password_changed")
+    return locked.now
+
+
+def find(handle: str, kind: str) -> IssuedToken:
+    """The device that holds this handle, in the one query of a request."""
+    device = IssuedToken.objects.with_state().filter(hash=signing.hash_handle(handle)).first()
+    if device is None or device.kind != kind:
+        raise Refused("token_invalid")
+    return device
+
+
+def require_live(device: IssuedToken) -> None:
+    """Raise Refused, with why, unless the device is live."""
+    if device.state == State.LIVE:
+        return
+    if device.revoked_at:
+        raise Refused("device_revoked", reason=device.revoked_reason, note=device.revoked_note)
+    if device.ended_reason == Reason.DEACTIVATED:
+        raise Refused("user_inactive")
+    if device.ended_reason == Reason.PASSWORD:
+        raise Refused("password_changed")
+    raise Refused(f"device_{device.state}")
+
+
+def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:
+    """What a request changes in the row of its device."""
+    values: dict[str, Any] = {"last_seen_at": device.now}
+    timeout = device.idle_timeout()
+    if timeout is not None:
+        values["idle_at"] = min(device.now + timeout, device.expires_at)
+    if client.ip_address != device.last_ip:
+        values |= {"last_ip": client.ip_address, "location": locate(client.ip_address)}
+    return values
+
+
+def assign(device: IssuedToken, values: dict[str, Any]) -> None:
+    """Bring the instance up to what an UPDATE made of its row."""
+    for field, value in values.items():
+        setattr(device, field, value)
+
+
+def log(event: str, device: IssuedToken) -> None:
+    details = {"device": str(device.pk), "user": device.user_id, "kind": device.kind}
+    logger.info("%s: device %s", event, device.pk, extra=details)

@@ -1,0 +1,105 @@
+"""Ending devices: by their holder, their owner or staff, and the purge of what ended."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+from django.db import transaction
+
+from accounts.models import User
+from tokens import notices
+from tokens.client import clean_text
+from tokens.models import IssuedToken, IssuedTokenQuerySet
+
+logger = logging.getLogger(__name__)
+NOTE_LENGTH = 500
+Reason = IssuedToken.Reason
+
+
+def log_out(device: IssuedToken) -> int:
+    """End this device, as its holder."""
+    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.LOGOUT)
+
+
+def log_out_others(device: IssuedToken) -> int:
+    """End the user's other live devices."""
+    return _revoke_own(device.user, device.user.devices.exclude(pk=device.pk), Reason.USER)
+
+
+def log_out_all(user: User) -> int:
+    """End all the user's live devices."""
+    return _revoke_own(user, user.devices.all(), Reason.USER)
+
+
+def end_own_device(current: IssuedToken, device: IssuedToken) -> int:
+    """End one device of the owner's list: this one as a logout, another one by name."""
+    if device.pk == current.pk:
+        return log_out(current)
+    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.USER)
+
+
+def end_by_mail(device: IssuedToken) -> int:
+    """End one device, for whoever holds the link that was mailed about it."""
+    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.USER)
+
+
+def revoke_for_user(
+    user: User, devices: IssuedTokenQuerySet, *, by: User | None, note: str = ""
+) -> int:
+    """End, as staff, those of the user's live devices that are in `devices`.
+
+    The user row is locked first, so that a login falls wholly before or wholly after.
+    """
+    note = clean_text(note, NOTE_LENGTH)
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        ended = devices.filter(user=user).live().revoke(reason=Reason.STAFF, by=by, note=note)
+    _log_revocation(ended, Reason.STAFF, user=user, by=by)
+    if ended:
+        notices.tell_of_revocation(user, count=ended, reason=Reason.STAFF, note=note)
+    return ended
+
+
+def revoke_in_batches(
+    devices: IssuedTokenQuerySet,
+    *,
+    reason: str,
+    by: User | None = None,
+    note: str = "",
+    size: int = 1000,
+) -> Iterator[tuple[IssuedTokenQuerySet, int]]:
+    """End the live devices in `devices`, batch by batch; yield each batch and how many it ended.
+
+    Each batch is its own transaction, so no lock is held for long. The people are told once all
+    is done.
+    """
+    note = clean_text(note, NOTE_LENGTH)
+    owners: Counter[User] = Counter()
+    for batch in devices.live().in_batches(size):
+        owners.update(device.user for device in batch.live().select_related("user"))
+        ended = batch.live().revoke(reason=reason, by=by, note=note)
+        _log_revocation(ended, reason, by=by)
+        yield batch, ended
+    for user, count in owners.items():
+        notices.tell_of_revocation(user, count=count, reason=reason, note=note)
+
+
+def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
+    """Delete the devices past their retention, batch by batch; yield the size of each."""
+    for batch in devices.past_retention().in_batches(size):
+        yield batch.past_retention()._raw_delete(using=batch.db)
+
+
+def _revoke_own(user: User, devices: IssuedTokenQuerySet, reason: str) -> int:
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        ended = devices.live().revoke(reason=reason, by=user)
+    _log_revocation(ended, reason, user=user, by=user)
+    return ended
+
+
+def _log_revocation(
+    ended: int, reason: str, *, user: User | None = None, by: User | None = None
+) -> None:
+    details = {"reason": reason, "user": user and user.pk, "by": by and by.pk}
+    logger.info("%d devices revoked: %s", ended, reason, extra=details)

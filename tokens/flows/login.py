@@ -1,0 +1,113 @@
+"""Signing in: on an API client, in a browser, or as a token for a script."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from tokens import notices, signing
+from tokens.client import Client, DeviceType, clean_text, locate, parse_user_agent
+from tokens.flows.base import Pair, access_token_of, lock, log, pair_of
+from tokens.models import IssuedToken, State, idle_timeout, lifetime
+
+NAME_LENGTH = 64
+Kind = IssuedToken.Kind
+Reason = IssuedToken.Reason
+
+
+def log_in(user: User, client: Client, *, name: str = "") -> Pair:
+    """Sign the user, whose password was just verified, in on a new `api` device.
+
+    Raise Refused if the account changed since it was verified.
+    """
+    handle = signing.new_handle()
+    with transaction.atomic():
+        now = lock(user)
+        device = _add_device(user, Kind.API, handle, client, now, name=name)
+        User.objects.filter(pk=user.pk).update(last_login=now)
+    _signed_in(device)
+    return pair_of(device, handle)
+
+
+def sign_in_browser(user: User, client: Client, former_handle: str | None) -> str:
+    """Sign the user in on a new `browser` device and return its handle.
+
+    The device that this browser held before, whoever its user, is replaced.
+    """
+    handle = signing.new_handle()
+    with transaction.atomic():
+        now = lock(user)
+        if former_handle:
+            former = IssuedToken.objects.filter(hash=signing.hash_handle(former_handle))
+            former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
+        device = _add_device(user, Kind.BROWSER, handle, client, now)
+    _signed_in(device)
+    return handle
+
+
+def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken, str]:
+    """A device for a script, and its one access token, which lasts as long as the device.
+
+    It has no refresh token, is never idle, and never fresh.
+    """
+    handle = signing.new_handle()
+    with transaction.atomic():
+        now = lock(user)
+        device = _add_device(user, Kind.API, handle, Client(ip_address=None), now, name=name)
+        device.device_type = DeviceType.SCRIPT
+        device.authenticated_at = device.idle_at = None
+        device.expires_at = now + lasts
+        device.save(update_fields=["device_type", "authenticated_at", "idle_at", "expires_at"])
+    log("token issued", device)
+    return device, access_token_of(device, handle, int(lasts.total_seconds()))
+
+
+def _add_device(
+    user: User, kind: str, handle: str, client: Client, now: datetime, *, name: str = ""
+) -> IssuedToken:
+    """Insert a live device, after making room for it under MAX_DEVICES_PER_USER."""
+    _make_room(user)
+    agent = parse_user_agent(client.user_agent)
+    expires_at = now + lifetime(kind, user)
+    device = IssuedToken(
+        user=user,
+        kind=kind,
+        hash=signing.hash_handle(handle),
+        rotated_at=now,
+        password_epoch=user.password_changed_at,
+        name=clean_text(name, NAME_LENGTH),
+        browser=agent.browser,
+        os=agent.os,
+        device_type=agent.device_type,
+        user_agent=client.user_agent,
+        ip_address=client.ip_address,
+        last_ip=client.ip_address,
+        location=locate(client.ip_address),
+        created_at=now,
+        authenticated_at=now,
+        last_seen_at=now,
+        idle_at=min(now + idle_timeout(kind, user), expires_at),
+        expires_at=expires_at,
+    )
+    device.save(force_insert=True)
+    device.now, device.state = now, State.LIVE
+    return device
+
+
+def _make_room(user: User) -> None:
+    """Revoke what exceeds the limit once one more is added: first the devices never used since
+    their sign-in, then the least recently seen."""
+    live = user.devices.live()
+    excess = live.count() - settings.MAX_DEVICES_PER_USER + 1
+    if excess > 0:
+        unused = live.never_used().order_by("created_at").values_list("pk", flat=True)
+        by_use = live.order_by("last_seen_at").values_list("pk", flat=True)
+        first = list(dict.fromkeys([*unused, *by_use]))[:excess]
+        ended = user.devices.filter(pk__in=first).revoke(reason=Reason.LIMIT)
+        notices.tell_of_revocation(user, count=ended, reason=Reason.LIMIT)
+
+
+def _signed_in(device: IssuedToken) -> None:
+    log("signed in", device)
+    notices.tell_of_sign_in(device)

@@ -1,0 +1,65 @@
+"""Step-up and password change: a new handle for the same device."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models import User
+from tokens import notices, signing
+from tokens.flows.base import Refused, lock, log
+from tokens.models import IssuedToken
+
+Reason = IssuedToken.Reason
+
+
+def reauthenticate(device: IssuedToken, user: User) -> str:
+    """Make the device fresh, the user's password having just been verified on it.
+
+    Return its new handle: the old tokens, or the old cookie, end at once. Raise Refused if the
+    account or the device ended meanwhile.
+    """
+    with transaction.atomic():
+        return _renew(device, lock(user))
+
+
+def change_password(user: User, device: IssuedToken) -> str:
+    """Save the new password of `user`, end every other device, and return the new handle of this
+    one.
+
+    `user` has had `set_password()` called, after the current password was verified, and is not
+    saved. Raise Refused if the account or the device ended meanwhile.
+    """
+    with transaction.atomic():
+        now = lock(user)
+        others = user.devices.filter(revoked_at=None).exclude(pk=device.pk)
+        others.revoke(reason=Reason.PASSWORD, by=user)
+        user.save(update_fields=["password"])
+        handle = _renew(device, now, password_epoch=user.password_changed_at)
+    log("password changed", device)
+    notices.tell_of_password_change(user)
+    return handle
+
+
+def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
+    """Give the device a new handle and a new generation, fresh from now.
+
+    The device may have been refreshed since it was read, so the row counts on by itself.
+    """
+    handle = signing.new_handle()
+    values: dict[str, Any] = {
+        "hash": signing.hash_handle(handle),
+        "generation": F("generation") + 1,
+        "rotated_at": now,
+        "confirmed": False,
+        "attempt_hash": None,
+        "authenticated_at": now,
+        **changes,
+    }
+    same = IssuedToken.objects.filter(pk=device.pk, hash=device.hash, revoked_at=None)
+    if not same.update(**values):
+        raise Refused("token_invalid")
+    device.refresh_from_db(fields=[*values])
+    device.presented_generation = device.generation
+    return handle

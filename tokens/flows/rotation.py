@@ -1,0 +1,139 @@
+"""Refresh: who rotates, who is answered again, and who is a thief."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from tokens import notices, signing
+from tokens.client import Client
+from tokens.flows.base import Pair, Refused, assign, find, log, pair_of, require_live, sign_of_life
+from tokens.models import IssuedToken
+
+logger = logging.getLogger(__name__)
+Kind = IssuedToken.Kind
+Reason = IssuedToken.Reason
+
+
+def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -> Pair:
+    """The next pair of the device, or its current one again for an answer that was lost.
+
+    `attempt` is the caller's Idempotency-Key. One conditional UPDATE on the database's clock
+    decides who rotates; at most two queries stand beside it, and a repeated answer writes
+    nothing. Raise Refused as `authenticate`, or `refresh_invalid` after a reuse, which has ended
+    the device by then.
+    """
+    claims, is_past_exp = _read_refresh_token(refresh_token)
+    device = _find_refreshable(claims)
+    if is_past_exp:
+        raise Refused("token_expired")
+    attempt_hash = None if attempt is None else signing.hash_handle(attempt)
+    while claims.gen == device.generation:
+        if _rotate(device, client, attempt_hash):
+            return pair_of(device, claims.sid)
+        device = _find_refreshable(claims)
+    if claims.gen == device.generation - 1 and _may_repeat(device, attempt_hash):
+        _log_repeat(device, client)
+        return pair_of(device, claims.sid)
+    _revoke_for_reuse(device, client)
+    raise Refused("refresh_invalid")
+
+
+def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
+    """The claims of a refresh token, and whether it is past its `exp`."""
+    try:
+        return signing.verify(token, signing.REFRESH), False
+    except signing.ExpiredToken as expired:
+        return expired.claims, True
+    except signing.InvalidToken:
+        raise Refused("token_invalid") from None
+
+
+def _find_refreshable(claims: signing.Claims) -> IssuedToken:
+    """The device of a refresh token; a live one if the generation is one that may refresh.
+
+    A token ahead of its row, as a restored backup of the database makes them, is refused and
+    ends nothing.
+    """
+    device = find(claims.sid, Kind.API)
+    if claims.sub != str(device.user_id):
+        raise Refused("token_invalid")
+    if claims.gen > device.generation:
+        log("refresh token ahead of its device", device)
+        raise Refused("token_invalid")
+    if claims.gen >= device.generation - 1:
+        require_live(device)
+    return device
+
+
+def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> bool:
+    """Advance the generation, if nobody did before and the device is not ended."""
+    values = {
+        **sign_of_life(device, client),
+        "generation": device.generation + 1,
+        "rotated_at": device.now,
+        "rotated_ip": client.ip_address,
+        "rotated_user_agent": client.user_agent,
+        "confirmed": False,
+        "attempt_hash": attempt_hash,
+    }
+    same = IssuedToken.objects.filter(
+        Q(idle_at=None) | Q(idle_at__gt=Now()),
+        pk=device.pk,
+        generation=device.generation,
+        revoked_at=None,
+        expires_at__gt=Now(),
+    )
+    if not same.update(**values):
+        return False
+    assign(device, values)
+    return True
+
+
+def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
+    """Whether the previous refresh token may have the current pair again.
+
+    Within the grace always: several tabs refresh at once. Later only while nobody has used the
+    current generation, which says that its answer was lost, and only for the attempt that asked
+    for it.
+    """
+    if device.now - device.rotated_at <= settings.REFRESH_GRACE:
+        return True
+    return not device.confirmed and device.attempt_hash == attempt_hash
+
+
+def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
+    """End a device whose refresh token came back, and keep who came second.
+
+    Who came first stands in `rotated_at`, `rotated_ip` and `rotated_user_agent`. This is the one
+    place that knows of a reuse: whoever is to be told is told here.
+    """
+    ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
+        revoked_at=Now(),
+        revoked_reason=Reason.REUSE,
+        reuse_at=Now(),
+        reuse_ip=client.ip_address,
+        reuse_user_agent=client.user_agent,
+    )
+    if ended:
+        logger.warning("refresh token reused", extra=_both_sides(device, client))
+        notices.tell_of_reuse(device)
+
+
+def _log_repeat(device: IssuedToken, client: Client) -> None:
+    logger.info("refresh answered again", extra=_both_sides(device, client))
+
+
+def _both_sides(device: IssuedToken, client: Client) -> dict[str, Any]:
+    return {
+        "device": str(device.pk),
+        "user": device.user_id,
+        "first_at": device.rotated_at.isoformat(),
+        "first_ip": device.rotated_ip,
+        "first_user_agent": device.rotated_user_agent,
+        "second_at": device.now.isoformat(),
+        "second_ip": client.ip_address,
+        "second_user_agent": client.user_agent,
+    }

@@ -1,0 +1,63 @@
+"""Use: what every request passes."""
+
+from datetime import timedelta
+
+from tokens import signing
+from tokens.client import Client
+from tokens.flows.base import Refused, assign, find, require_live, sign_of_life
+from tokens.models import IssuedToken
+
+TOUCH_INTERVAL = timedelta(seconds=60)
+Kind = IssuedToken.Kind
+
+
+def authenticate(access_token: str, client: Client) -> IssuedToken:
+    """The live device of an access token, noted as seen. One query, at most one update.
+
+    Raise Refused: `token_invalid`, `token_expired`, `device_...`, `user_inactive` or
+    `password_changed`.
+    """
+    try:
+        claims = signing.verify(access_token, signing.ACCESS)
+    except signing.InvalidToken:
+        raise Refused("token_invalid") from None
+    except signing.ExpiredToken:
+        raise Refused("token_expired") from None
+    device = find(claims.sid, Kind.API)
+    if claims.sub != str(device.user_id) or claims.gen > device.generation:
+        raise Refused("token_invalid")
+    require_live(device)
+    if claims.gen < device.generation - 1:
+        raise Refused("token_expired")
+    device.presented_generation = claims.gen
+    _touch(device, client)
+    return device
+
+
+def authenticate_browser(handle: str, client: Client) -> IssuedToken:
+    """The live device of a browser's handle, noted as seen. Raise Refused as `authenticate`."""
+    device = find(handle, Kind.BROWSER)
+    require_live(device)
+    device.presented_generation = device.generation
+    _touch(device, client)
+    return device
+
+
+def _touch(device: IssuedToken, client: Client) -> None:
+    """Note that the device was seen: once for each generation, then at most once in 60 s.
+
+    The conditions let one of several requests at once write, never revive a revoked device, and
+    never confirm a later generation than the one presented.
+    """
+    confirms = not device.confirmed and device.presented_generation == device.generation
+    if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
+        return
+    values = sign_of_life(device, client)
+    row = IssuedToken.objects.filter(pk=device.pk, revoked_at=None)
+    if confirms:
+        row = row.filter(generation=device.generation)
+        values["confirmed"] = True
+    else:
+        row = row.filter(last_seen_at=device.last_seen_at)
+    row.update(**values)
+    assign(device, values)

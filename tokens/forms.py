@@ -1,0 +1,37 @@
+from django import forms
+from django.core.exceptions import ValidationError
+
+from tokens.client import clean_text
+from tokens.flows import NAME_LENGTH
+
+
+class StepUpForm(forms.Form):
+    """A confirmation, with the password when the last one on this device is old."""
+
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        help_text="The last one you gave on this device is more than 15 minutes old.",
+    )
+
+    def __init__(self, *args, device, always=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.device = device
+        if always:
+            self.fields["password"].help_text = ""
+        elif device.is_fresh():
+            del self.fields["password"]
+
+    def clean_password(self):
+        password = self.cleaned_data["password"]
+        if not self.device.user.check_password(password):
+            raise ValidationError("This is not your password.")
+        return password
+
+
+class RenameForm(forms.Form):
+    name = forms.CharField(max_length=NAME_LENGTH, required=False)
+
+    def clean_name(self):
+        return clean_text(self.cleaned_data["name"], NAME_LENGTH)

@@ -1,0 +1,61 @@
+"""Values of the command line, each refused with a sentence when it cannot be read."""
+
+import re
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from django.core.management.base import CommandError
+
+from accounts.models import User
+
+DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "": "days"}
+MAX_DURATION = timedelta(days=3650)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1.")
+    return int(text)
+
+
+def duration(text: str) -> timedelta:
+    """ "90d" or "90" days, "12h", "30m"; more than nothing, at most 3650 days."""
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is not a duration. Write 90d, 12h or 30m.")
+    length = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if not timedelta(0) < length <= MAX_DURATION:
+        raise ArgumentTypeError(f"{text!r} is not between 1m and {MAX_DURATION.days}d.")
+    return length
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time or date, in UTC unless it says otherwise."""
+    try:
+        time = datetime.fromisoformat(text)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"{text!r} is not an ISO 8601 time. Write 2026-01-31T18:30 (UTC) or 2026-01-31."
+        ) from None
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """An address or a CIDR block. A zone (`%eth0`) means nothing outside its own host."""
+    try:
+        if "%" not in text:
+            return ip_network(text, strict=False)
+    except ValueError:
+        pass
+    raise ArgumentTypeError(f"{text!r} is neither an IP address nor a CIDR block.")
+
+
+def find_user(username: str) -> User:
+    """The user of that name, or of that verified email address. Raise CommandError."""
+    user = User.objects.with_login(username).first()
+    if user is None:
+        raise CommandError(f"There is no user {username!r}.")
+    return user

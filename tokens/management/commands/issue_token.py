@@ -1,0 +1,60 @@
+import json
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tokens import flows
+from tokens.authentication import SENTENCES
+from tokens.client import clean_text
+from tokens.management.arguments import duration, find_user
+from tokens.models import IssuedToken
+from tokens.serializers import DeviceSerializer
+
+
+class Command(BaseCommand):
+    help = (
+        "Issue an access token for a script: good until its end, without a refresh token, and "
+        "revocable like every device. Only the token goes to stdout, and it is shown only once."
+    )
+
+    def add_arguments(self, parser):
+        parser.add_argument("username", help="the user it acts as")
+        parser.add_argument("--name", required=True, help="what it is for, as the lists show it")
+        parser.add_argument(
+            "--expires",
+            metavar="DURATION",
+            required=True,
+            type=duration,
+            help="its end, from now: 90d (or 90), 12h, 30m; at most 3650d",
+        )
+        parser.add_argument(
+            "--json", action="store_true", dest="as_json", help="the token with its device"
+        )
+
+    def handle(self, *, username, name, expires, as_json, **options):
+        user = find_user(username)
+        if not clean_text(name, flows.NAME_LENGTH) or len(name) > flows.NAME_LENGTH:
+            raise CommandError(f"The name must have 1 to {flows.NAME_LENGTH} characters.")
+        try:
+            device, token = flows.issue_token(user, name=name, lasts=expires)
+        except flows.Refused as refusal:
+            raise CommandError(f"No token for {user}. {SENTENCES[refusal.code]}") from None
+        if as_json:
+            self.stdout.write(_as_json(device, token, int(expires.total_seconds())))
+            return
+        end = f"{device.expires_at:%Y-%m-%d %H:%M} UTC"
+        self.stderr.write(
+            f"A token of {user} for {device.name!r}, good until {end}. Keep it: it is not shown "
+            "again.",
+            self.style.SUCCESS,
+        )
+        self.stdout.write(token)
+
+
+def _as_json(device: IssuedToken, token: str, expires_in: int) -> str:
+    answer = {
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": expires_in,
+        "device": DeviceSerializer(device).data,
+    }
+    return json.dumps(answer, indent=2)

@@ -1,0 +1,47 @@
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from tokens.models import IssuedToken
+
+HEADINGS = ("USER", "DEVICE", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
+WIDTH = 36  # of a cell
+
+
+def device_table(devices: Iterable[IssuedToken]) -> str:
+    """One line a device, in aligned columns. Needs devices from `with_state()`."""
+    rows = [HEADINGS, *(_row(device) for device in devices)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _row(device: IssuedToken) -> tuple[str, ...]:
+    reason = device.ended_reason
+    cells = (
+        device.user.get_username(),
+        str(device),
+        device.kind,
+        f"{device.state} ({reason})" if reason else device.state,
+        device.last_ip or "-",
+        device.location or "-",
+        _ago(device.last_seen_at, device.now),
+        _ago(device.created_at, device.now),
+    )
+    return tuple(_cut(cell) for cell in cells)
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    return "  ".join(cells).rstrip()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+
+
+def _ago(time: datetime, now: datetime) -> str:
+    """ "12d", "3h", "5m" or "now": short enough for a column."""
+    for unit, length in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
+        if now - time >= length:
+            return f"{(now - time) // length}{unit}"
+    minutes = (now - time) // timedelta(minutes=1)
+    return f"{minutes}m" if minutes > 0 else "now"

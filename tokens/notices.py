@@ -1,0 +1,82 @@
+"""What people are told by mail about their devices."""
+
+import ipaddress
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.urls import reverse
+
+from accounts.mail import send_mail
+from accounts.models import User
+from tokens.models import IssuedToken, IssuedTokenQuerySet
+
+NOT_ME_SALT = "tokens.not_me"
+NOT_ME_MAX_AGE = timedelta(days=7)
+KNOWN_FOR = timedelta(days=30)
+
+
+def tell_of_sign_in(device: IssuedToken) -> None:
+    """Mail a new sign-in, unless it is the account's first or looks like one of the last month."""
+    former = list(device.user.devices.exclude(pk=device.pk).order_by("-created_at")[:100])
+    recent = [known for known in former if device.now - known.last_seen_at < KNOWN_FOR]
+    if not former or any(_looks_alike(device, known) for known in recent):
+        return
+    token = signing.dumps(str(device.pk), salt=NOT_ME_SALT)
+    link = ("This wasn't me", settings.SITE_URL + reverse("not_me", args=[token]))
+    _send(device.user, "New sign-in", "new_sign_in", link, device=device)
+
+
+def tell_of_password_change(user: User) -> None:
+    link = ("Reset your password", settings.SITE_URL + reverse("password_reset"))
+    _send(user, "Your password was changed", "password_changed", link)
+
+
+def tell_of_reuse(device: IssuedToken) -> None:
+    """Mail both sides of a reuse. The device is read again, as the reuse left it."""
+    device = IssuedToken.objects.select_related("user").get(pk=device.pk)
+    _send(device.user, "A device was used from two places", "reuse", _devices(), device=device)
+
+
+def tell_of_revocation(user: User, *, count: int, reason: str, note: str = "") -> None:
+    """Mail that `count` devices were ended by staff, or by the limit."""
+    title = "A device was signed out" if count == 1 else f"{count} devices were signed out"
+    _send(user, title, "revoked", _devices(), count=count, reason=reason, note=note)
+
+
+def read_not_me(token: str) -> IssuedTokenQuerySet:
+    """The one device of a "This wasn't me" link, or none if the link is not ours or too old."""
+    try:
+        key = signing.loads(token, salt=NOT_ME_SALT, max_age=NOT_ME_MAX_AGE)
+    except signing.BadSignature:
+        return IssuedToken.objects.none()
+    return IssuedToken.objects.filter(pk=uuid.UUID(key))
+
+
+def _send(user: User, title: str, template: str, link: tuple[str, str], **context: object) -> None:
+    send_mail(user.email, title, template, {"user": user, **context}, link=link)
+
+
+def _devices() -> tuple[str, str]:
+    return ("Look at your devices", settings.SITE_URL + reverse("devices"))
+
+
+def _looks_alike(device: IssuedToken, known: IssuedToken) -> bool:
+    """The same client, and the same place or network."""
+    if (device.browser, device.os) != (known.browser, known.os):
+        return False
+    if device.location and device.location == known.location:
+        return True
+    return device.ip_address is not None and _network(device.ip_address) in (
+        _network(known.ip_address),
+        _network(known.last_ip),
+    )
+
+
+def _network(address: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """The network that an address is counted by: IPv4 by /24, IPv6 by /64."""
+    if address is None:
+        return None
+    bits = 64 if ":" in address else 24
+    return ipaddress.ip_network(f"{address}/{bits}", strict=False)

@@ -1,0 +1,301 @@
+"""What a request costs: one SELECT for row and user, and at most one UPDATE."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.models import Role, User
+from config.urls import urlpatterns as site_urls
+from tokens.models import IssuedToken
+
+pytestmark = pytest.mark.urls(__name__)
+
+
+class WhoView(APIView):
+    """An endpoint that asks nothing more of the database than who is asking."""
+
+    def get(self, request):
+        return Response({"user": request.user.username, "device": str(request.auth.pk)})
+
+
+urlpatterns = [path("api/v1/who", WhoView.as_view()), *site_urls]
+
+
+@contextmanager
+def costs(*expected):
+    """The block sends exactly these statements, told by their first word."""
+    with CaptureQueriesContext(connection) as captured:
+        yield
+    sent = [query["sql"].split()[0].upper() for query in captured]
+    assert sent == list(expected), [query["sql"][:200] for query in captured]
+
+
+def change(device, **values):
+    IssuedToken.objects.filter(pk=device.pk).update(**values)
+
+
+def stored(device):
+    return IssuedToken.objects.get(pk=device.pk)
+
+
+@pytest.fixture
+def new_phone(api, alice):
+    """A device of alice that has made no request yet."""
+    return api(alice)
+
+
+@pytest.fixture
+def phone(new_phone):
+    assert new_phone.get("who").status_code == 200
+    return new_phone
+
+
+def test_first_use_writes_once(new_phone):
+    with costs("SELECT", "UPDATE"):
+        assert new_phone.get("who").json()["user"] == "alice"
+
+
+def test_use_within_a_minute_writes_nothing(phone, age):
+    with costs("SELECT"):
+        phone.get("who")
+    age(phone.device, seconds=55)
+    with costs("SELECT"):
+        phone.get("who")
+
+
+def test_use_after_a_minute_writes_once(phone, age):
+    age(phone.device, seconds=61)
+
+    with costs("SELECT", "UPDATE"):
+        phone.get("who")
+    with costs("SELECT"):
+        phone.get("who")
+
+
+def test_first_use_after_an_hour_writes_once_too(new_phone, age):
+    age(new_phone.device, hours=1)
+
+    with costs("SELECT", "UPDATE"):
+        new_phone.get("who")
+    with costs("SELECT"):
+        new_phone.get("who")
+
+
+def test_use_moves_last_seen_and_idle_and_nothing_else(phone, age):
+    age(phone.device, hours=1)
+    before = IssuedToken.objects.filter(pk=phone.device.pk).values().get()
+
+    phone.get("who")
+
+    after = IssuedToken.objects.filter(pk=phone.device.pk).values().get()
+    moved = {name for name in after if after[name] != before[name]}
+    assert moved == {"last_seen_at", "idle_at"}
+    assert after["idle_at"] - after["last_seen_at"] == settings.DEVICE_IDLE_TIMEOUT
+
+
+def test_idle_never_moves_past_the_end(phone, age):
+    age(phone.device, days=13)
+    phone.get("who")
+    age(phone.device, days=13)
+    phone.get("who")
+
+    device = stored(phone.device)
+    assert device.idle_at == device.expires_at
+
+
+def test_first_use_confirms_the_generation(new_phone):
+    assert not stored(new_phone.device).confirmed
+
+    new_phone.get("who")
+
+    assert stored(new_phone.device).confirmed
+
+
+def test_token_of_the_former_generation_is_let_in_and_does_not_confirm(phone, age):
+    change(phone.device, generation=2, confirmed=False)
+
+    with costs("SELECT"):
+        assert phone.get("who").status_code == 200
+    age(phone.device, seconds=61)
+    with costs("SELECT", "UPDATE"):
+        assert phone.get("who").status_code == 200
+
+    assert not stored(phone.device).confirmed
+
+
+def test_refused_use_confirms_nothing_and_is_not_seen(new_phone):
+    before = stored(new_phone.device)
+    change(new_phone.device, revoked_at=before.created_at, revoked_reason="staff")
+
+    with costs("SELECT"):
+        assert new_phone.get("who").status_code == 401
+
+    after = stored(new_phone.device)
+    assert (after.confirmed, after.last_seen_at) == (False, before.last_seen_at)
+
+
+def end(phone, age, read_segment, forge, how):
+    """Make the device or the token of `phone` one that is refused. Return the code."""
+    claims = read_segment(phone.pair["access_token"])
+    header = lambda **changes: {"authorization": f"Bearer {forge(claims | changes)}"}  # noqa: E731
+    match how:
+        case "unknown handle":
+            return "token_invalid", header(sid="A" * 43)
+        case "somebody else":
+            return "token_invalid", header(sub="0")
+        case "ahead":
+            return "token_invalid", header(gen=9)
+        case "of the other kind":
+            change(phone.device, kind="browser")
+            return "token_invalid", {}
+        case "an older generation":
+            change(phone.device, generation=3)
+            return "token_expired", {}
+        case "revoked":
+            change(phone.device, revoked_at=phone.device.now, revoked_reason="staff")
+            return "device_revoked", {}
+        case "expired":
+            age(phone.device, days=30)
+            return "device_expired", {}
+        case "idle":
+            age(phone.device, days=14)
+            return "device_idle", {}
+        case "deactivated":
+            User.objects.filter(username="alice").update(is_active=False)
+            return "device_revoked", {}
+        case "password changed":
+            user = User.objects.get(username="alice")
+            user.set_password("another horse, another staple")
+            user.save()
+            return "password_changed", {}
+        case "deleted":
+            User.objects.get(username="alice").delete()
+            return "token_invalid", {}
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "unknown handle",
+        "somebody else",
+        "ahead",
+        "of the other kind",
+        "an older generation",
+        "revoked",
+        "expired",
+        "idle",
+        "deactivated",
+        "password changed",
+        "deleted",
+    ],
+)
+def test_refused_token_costs_one_query(phone, age, read_segment, forge, how):
+    code, headers = end(phone, age, read_segment, forge, how)
+
+    with costs("SELECT"):
+        answer = phone.get("who", **headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, code)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Basic x", "Bearer", "Bearer a b", "Bearer x", "Bearer a.b.c", "refresh", "exp"]
+)
+def test_what_is_no_token_of_ours_costs_no_query(phone, forge, read_segment, header):
+    if header == "refresh":
+        header = f"Bearer {phone.pair['refresh_token']}"
+    elif header == "exp":
+        claims = read_segment(phone.pair["access_token"])
+        header = f"Bearer {forge(claims | {'exp': claims['iat']})}"
+
+    with costs():
+        assert phone.get("who", authorization=header).status_code in (400, 401)
+
+
+def test_request_of_a_browser_costs_one_query(browser, alice, age):
+    tab = browser(alice)
+    tab.get("/api/v1/who")
+
+    with costs("SELECT"):
+        assert tab.get("/api/v1/who").json()["user"] == "alice"
+    (device,) = alice.devices.all()
+    age(device, seconds=61)
+    with costs("SELECT", "UPDATE"):
+        tab.get("/api/v1/who")
+    with costs("SELECT"):
+        tab.get("/api/v1/who")
+
+
+def test_refused_browser_costs_one_query_and_then_none(browser, alice):
+    """Its session is flushed: the next request does not ask again."""
+    tab = browser(alice)
+    change(alice.devices.get(), revoked_at="2026-01-01T00:00Z", revoked_reason="staff")
+
+    with costs("SELECT"):
+        assert tab.get("/api/v1/who").status_code == 401
+    with costs():
+        assert tab.get("/api/v1/who").status_code == 401
+
+
+def test_bearer_beside_a_cookie_asks_for_one_device_only(browser, phone, bob):
+    tab = browser(bob)
+    tab.get("/api/v1/who")
+    bearer = {"authorization": f"Bearer {phone.pair['access_token']}"}
+
+    with costs("SELECT"):
+        assert tab.get("/api/v1/who", headers=bearer).json()["user"] == "alice"
+
+
+@pytest.mark.parametrize("path", ["", "schema", "docs"])
+def test_open_pages_cost_nothing(api, db, path):
+    with costs():
+        assert api().get(path, authorization="Bearer x").status_code == 200
+
+
+def test_anonymous_page_costs_nothing(client, db):
+    with costs():
+        assert client.get("/login").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["devices", "devices?state=all", "devices?page_size=100"])
+def test_list_of_devices_costs_the_same_for_one_and_for_twenty(phone, api, alice, path):
+    def cost():
+        with CaptureQueriesContext(connection) as captured:
+            answer = phone.get(path)
+        return len(captured), answer.json()["count"]
+
+    one = cost()
+    for _ in range(19):
+        api(alice)
+    twenty = cost()
+
+    assert (one[1], twenty[1]) == (1, 20)
+    assert one[0] == twenty[0] == 3  # who is asking, how many, which
+
+
+@pytest.mark.parametrize("path", ["users", "roles", "users/alice/devices"])
+def test_lists_of_staff_cost_the_same_for_few_and_for_many(api, manager, alice, path):
+    permissions = Permission.objects.all()[:5]
+    staff = api(manager)
+    api(alice)
+    staff.get(path)
+    with CaptureQueriesContext(connection) as few:
+        staff.get(path)
+    for number in range(15):
+        user = User.objects.create(username=f"u{number}", email=f"u{number}@example.org")
+        role = Role.objects.create(name=f"role{number}")
+        role.permissions.set(permissions)
+        user.roles.add(role)
+        api(alice)
+    with CaptureQueriesContext(connection) as many:
+        staff.get(path)
+
+    assert len(few) == len(many)

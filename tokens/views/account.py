@@ -1,0 +1,99 @@
+"""The account itself: everything held about a person, and its end."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.http import JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.views import View
+
+from accounts.models import User
+from accounts.serializers import UserSerializer
+from accounts.verification import send_verification
+from tokens.forms import StepUpForm
+from tokens.models import IssuedToken
+from tokens.step_up import renew
+
+# Of a row, all but what lets it recognise its own tokens: that says nothing of the person.
+DEVICE_FIELDS = [
+    field.name
+    for field in IssuedToken._meta.concrete_fields
+    if field.name not in {"user", "hash", "attempt_hash", "password_epoch", "revoked_by"}
+]
+
+
+@method_decorator(login_required, name="dispatch")
+class AccountView(View):
+    def get(self, request):
+        return render(request, "accounts/account.html")
+
+    def post(self, request):
+        """Send the link that confirms the address once more."""
+        send_verification(request.user, request.user.email)
+        messages.success(request, f"A link is on its way to {request.user.email}.")
+        return redirect("account")
+
+
+@method_decorator(login_required, name="dispatch")
+class DataView(View):
+    """Everything held about the person, as JSON, once the password is given."""
+
+    def get(self, request):
+        form = StepUpForm(device=request.device)
+        return render(request, "accounts/data.html", {"form": form})
+
+    def post(self, request):
+        form = StepUpForm(request.POST, device=request.device)
+        if not form.is_valid():
+            return render(request, "accounts/data.html", {"form": form})
+        renew(request, form)
+        headers = {"Content-Disposition": 'attachment; filename="guestlist-data.json"'}
+        return JsonResponse(data_of(request.user), headers=headers, json_dumps_params={"indent": 2})
+
+
+@method_decorator(login_required, name="dispatch")
+class DeleteView(View):
+    """The end of the account and of all its devices. Always asks for the password."""
+
+    def get(self, request):
+        return self._page(request, StepUpForm(device=request.device, always=True))
+
+    def post(self, request):
+        form = StepUpForm(request.POST, device=request.device, always=True)
+        if not form.is_valid():
+            return self._page(request, form)
+        user = User.objects.get(pk=request.user.pk)
+        if user.is_last_superuser():
+            form.add_error(None, "You are the last superuser, who cannot be removed.")
+            return self._page(request, form)
+        logout(request)
+        user.delete()
+        messages.success(request, "Your account and everything in it is gone.")
+        return redirect("login")
+
+    def _page(self, request, form: StepUpForm):
+        return render(request, "accounts/delete.html", {"form": form})
+
+
+def data_of(user: User) -> dict[str, Any]:
+    """What the database holds about a person, but for what is not theirs: password and hashes."""
+    return {
+        "account": {
+            **UserSerializer(user).data,
+            "is_active": user.is_active,
+            "is_staff": user.is_staff,
+            "email_verified_at": user.email_verified_at,
+            "password_changed_at": user.password_changed_at,
+            "last_login": user.last_login,
+        },
+        "devices": list(user.devices.order_by("-created_at").values(*DEVICE_FIELDS)),
+        "administration": list(
+            LogEntry.objects.filter(user=user).values(
+                "action_time", "object_repr", "change_message"
+            )
+        ),
+    }

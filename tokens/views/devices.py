@@ -1,0 +1,127 @@
+"""Your devices: the person's own list, and the ends they put to it."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models.functions import Now
+from django.http import Http404
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.views import View
+
+from tokens import flows, notices
+from tokens.forms import RenameForm, StepUpForm
+from tokens.models import IssuedToken, State
+from tokens.step_up import renew
+
+PAGE_SIZE = 20
+ENDED_SHOWN = 50
+
+
+@method_decorator(login_required, name="dispatch")
+class DevicesView(View):
+    def get(self, request):
+        devices = request.user.devices.with_state()
+        others = devices.in_state(State.LIVE).exclude(pk=request.device.pk)
+        page = Paginator(others.order_by("-last_seen_at", "-pk"), PAGE_SIZE).get_page(
+            request.GET.get("page")
+        )
+        context = {
+            "current": devices.get(pk=request.device.pk),
+            "others": page,
+            "ended": devices.ended_since(Now() - settings.DEVICE_RETENTION)[:ENDED_SHOWN],
+            "rename_form": RenameForm(),
+        }
+        return render(request, "devices/list.html", context)
+
+
+@method_decorator(login_required, name="dispatch")
+class RenameView(View):
+    def post(self, request, id):
+        device = get_device(request, id)
+        form = RenameForm(request.POST)
+        if form.is_valid():
+            name = form.cleaned_data["name"]
+            IssuedToken.objects.filter(pk=device.pk).update(name=name)
+            messages.success(request, f"Renamed to {name or device.label}.")
+        else:
+            messages.error(request, "A name has at most 64 characters.")
+        return redirect("devices")
+
+
+@method_decorator(login_required, name="dispatch")
+class SignOutView(View):
+    """Confirm, with the password if need be, and end one other device."""
+
+    def get(self, request, id):
+        device = get_device(request, id)
+        return self._page(request, device, StepUpForm(device=request.device))
+
+    def post(self, request, id):
+        device = get_device(request, id)
+        form = StepUpForm(request.POST, device=request.device)
+        if not form.is_valid():
+            return self._page(request, device, form)
+        renew(request, form)
+        flows.end_own_device(request.device, device)
+        messages.success(request, f"{device} was signed out.")
+        return redirect("devices")
+
+    def _page(self, request, device: IssuedToken, form: StepUpForm):
+        context = {"devices": [device], "device": device, "form": form}
+        return render(request, "devices/sign_out.html", context)
+
+
+@method_decorator(login_required, name="dispatch")
+class SignOutOthersView(View):
+    """Confirm, with the password if need be, and end all other devices."""
+
+    def get(self, request):
+        return self._page(request, StepUpForm(device=request.device))
+
+    def post(self, request):
+        form = StepUpForm(request.POST, device=request.device)
+        if not form.is_valid():
+            return self._page(request, form)
+        renew(request, form)
+        ended = flows.log_out_others(request.device)
+        messages.success(
+            request,
+            "1 device was signed out." if ended == 1 else f"{ended} devices were signed out.",
+        )
+        return redirect("devices")
+
+    def _page(self, request, form: StepUpForm):
+        devices = request.user.devices.with_state().in_state(State.LIVE)
+        others = devices.exclude(pk=request.device.pk).order_by("-last_seen_at")
+        return render(request, "devices/sign_out.html", {"devices": others, "form": form})
+
+
+class NotMeView(View):
+    """The page behind "This wasn't me" in a mail: GET shows the device, POST ends it.
+
+    The link ends that one device, needs nobody to sign in, and signs nobody in.
+    """
+
+    def get(self, request, token):
+        device = notices.read_not_me(token).with_state().first()
+        status = 200 if device else 400
+        return render(request, "devices/not_me.html", {"device": device}, status=status)
+
+    def post(self, request, token):
+        device = notices.read_not_me(token).select_related("user").first()
+        if device is not None:
+            flows.end_by_mail(device)
+        return self.get(request, token)
+
+
+def get_device(request: Any, id: uuid.UUID) -> IssuedToken:
+    """The person's own device. Raise Http404 for any other."""
+    device = request.user.devices.with_state().filter(pk=id).first()
+    if device is None:
+        raise Http404
+    return device

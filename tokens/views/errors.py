@@ -1,0 +1,48 @@
+"""Errors in the form that the asker reads: JSON under /api/, pages elsewhere."""
+
+from django.http import JsonResponse
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
+
+
+@csrf_exempt
+def unknown_endpoint(request, **kwargs):
+    """Whatever under /api/ is no endpoint: 404 as JSON, also with DEBUG on."""
+    return _json(404, "Not found.", "not_found")
+
+
+def bad_request(request, exception):
+    if _is_api(request):
+        return _json(400, "The request cannot be read.", "bad_request")
+    return render(request, "400.html", status=400)
+
+
+def forbidden(request, exception):
+    if _is_api(request):
+        return _json(403, "You do not have permission to do this.", "permission_denied")
+    return render(request, "403.html", status=403)
+
+
+def csrf_failure(request, reason=""):
+    return render(request, "403_csrf.html", status=403)
+
+
+def not_found(request, exception):
+    if _is_api(request):
+        return unknown_endpoint(request)
+    return render(request, "404.html", status=404)
+
+
+def server_error(request):
+    """Rendered without the request, whose user may be what failed."""
+    if _is_api(request):
+        return _json(500, "Something went wrong here.", "error")
+    return render(None, "500.html", status=500)
+
+
+def _is_api(request) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _json(status: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status)

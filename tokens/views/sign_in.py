@@ -1,0 +1,72 @@
+"""Signing in and out in a browser, and the password."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import PasswordChangeForm
+from django.shortcuts import redirect
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+
+from accounts.forms import LoginForm, PasswordResetForm
+from tokens import flows
+from tokens.middleware import SIGNED_OUT_KEY
+from tokens.receivers import keep_handle
+
+
+class LoginView(auth_views.LoginView):
+    """The one sign-in page, for pages, admin and browsable API."""
+
+    authentication_form = LoginForm
+    template_name = "accounts/login.html"
+
+    def get_context_data(self, **kwargs):
+        """Say why a device was signed out, once, and to whom a page was refused."""
+        return super().get_context_data(
+            signed_out=self.request.session.pop(SIGNED_OUT_KEY, None),
+            refused_user=self.request.user if self.get_redirect_url() else None,
+            signup_open=settings.SIGNUP_OPEN,
+            **kwargs,
+        )
+
+
+class PasswordChangeView(auth_views.PasswordChangeView):
+    """Change the password: every other device ends, this one stays."""
+
+    form_class = PasswordChangeForm
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("devices")
+
+    @method_decorator(login_required)
+    def dispatch(self, *args, **kwargs):
+        return super().dispatch(*args, **kwargs)
+
+    def form_valid(self, form):
+        handle = flows.change_password(form.save(commit=False), self.request.device)
+        keep_handle(self.request, handle)
+        messages.success(self.request, "Your password was changed. All other devices ended.")
+        return redirect(self.get_success_url())
+
+
+class PasswordResetView(auth_views.PasswordResetView):
+    """Mail a link, if the address is a verified one; the answer is the same if it is not."""
+
+    form_class = PasswordResetForm
+    template_name = "accounts/password_reset.html"
+    success_url = reverse_lazy("password_reset_done")
+
+
+class PasswordResetDoneView(auth_views.PasswordResetDoneView):
+    template_name = "accounts/password_reset_done.html"
+
+
+class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
+    """Set a password by a mailed link. It ends all devices and signs nobody in (ASVS 7.6.2)."""
+
+    template_name = "accounts/password_reset_confirm.html"
+    success_url = reverse_lazy("login")
+
+    def form_valid(self, form):
+        messages.success(self.request, "Your password was set. Sign in with it.")
+        return super().form_valid(form)
