@@ -1,0 +1,170 @@
+"""A client of Guestlist that no lost answer, crash or second process signs out.
+
+Copy it. It needs httpx, and a Unix for its lock.
+
+    client = GuestlistClient("https://guestlist.example.org", Path("guestlist.json"))
+    client.log_in("alice", password, "Backup script")
+    client.request("GET", "me").json()
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+REFRESH_AFTER = 0.8  # of the lifetime of an access token
+RETRY_DELAYS = (0, 1, 2, 4)  # seconds between the attempts of one refresh
+
+Pair = dict[str, Any]
+
+
+class SignedOut(Exception):
+    """Nobody is signed in here any more. `code` says why, in the words of the API; of a revoked
+    device there are a `reason`, and a `note` to show to the person."""
+
+    def __init__(self, code: str, reason: str = "", note: str = "") -> None:
+        super().__init__(code, reason, note)
+        self.code, self.reason, self.note = code, reason, note
+
+
+class GuestlistClient:
+    """One device, whose pair of tokens is in the file at `path`. Threads and processes share it.
+
+    The file always holds the current pair, or the former one with the key that asks for it.
+    """
+
+    def __init__(self, site: str, path: Path) -> None:
+        self.path = path
+        self.http = httpx.Client(base_url=f"{site}/api/v1/")
+
+    def log_in(self, username: str, password: str, device_name: str = "") -> None:
+        """Sign in on a new device. Raise httpx.HTTPStatusError when refused."""
+        body = {"username": username, "password": password, "device_name": device_name}
+        answer = self.http.post("login", json=body).raise_for_status()
+        with self._lock():
+            self._keep(answer)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer to a request below /api/v1/; the options are those of httpx.
+
+        Raise SignedOut, or httpx.TransportError when no answer came. An answer of 401 asks for
+        `reauthenticate`, after which the same request passes.
+        """
+        pair = self._load_in_time()
+        answer = self._send(pair, method, path, **options)
+        if answer.status_code != 401:
+            return answer
+        with self._lock():  # Nobody replaces the successor while it is used.
+            successor = self._replace(pair, answer)
+            return self._send(successor, method, path, **options) if successor else answer
+
+    def reauthenticate(self, password: str) -> None:
+        """Give the password again. Raise httpx.HTTPStatusError when it is wrong."""
+        self._renew("reauthenticate", password=password)
+
+    def change_password(self, current_password: str, new_password: str) -> None:
+        """Change the password and end all other devices. Raise httpx.HTTPStatusError."""
+        self._renew("password", current_password=current_password, new_password=new_password)
+
+    def log_out(self) -> None:
+        """End this device. When no answer comes the pair stays, so that it can be tried again."""
+        with suppress(SignedOut):
+            self.request("POST", "logout").raise_for_status()
+        with self._lock():
+            self.path.unlink(missing_ok=True)
+
+    def _send(self, pair: Pair, method: str, path: str, **options: Any) -> httpx.Response:
+        bearer = {"Authorization": f"Bearer {pair['access_token']}"}
+        headers = {**options.pop("headers", {}), **bearer}
+        return self.http.request(method, path, headers=headers, **options)
+
+    def _load_in_time(self) -> Pair:
+        """The stored pair, refreshed if its access token is about to expire."""
+        pair = self._load()
+        if time.time() < pair["refresh_at"]:
+            return pair
+        with self._lock():
+            pair = self._load()  # Whoever had the lock may have refreshed.
+            return pair if time.time() < pair["refresh_at"] else self._refresh(pair)
+
+    def _replace(self, refused: Pair, answer: httpx.Response) -> Pair | None:
+        """The pair to try once more with after a 401, None when the answer is for the caller;
+        call it with the lock."""
+        pair = self._load()
+        if pair["access_token"] != refused["access_token"]:
+            return pair  # Somebody replaced it meanwhile, so the refusal says nothing.
+        match answer.json()["code"]:
+            case "token_expired":
+                return self._refresh(pair)
+            case "reauthentication_required":
+                return None
+        raise self._forget_for(answer)
+
+    def _refresh(self, pair: Pair) -> Pair:
+        """The next pair; call it with the lock.
+
+        The key is stored before it is sent. Whoever finds it, in this loop or after a crash,
+        repeats the refresh it belongs to and gets the pair whose answer was lost.
+        """
+        if "attempt" not in pair:
+            pair = {**pair, "attempt": secrets.token_urlsafe()}
+            self._save(pair)
+        body = {"refresh_token": pair["refresh_token"]}
+        headers = {"Idempotency-Key": pair["attempt"]}
+        for delay in RETRY_DELAYS:
+            with suppress(httpx.HTTPError):
+                return self._keep(self.http.post("refresh", json=body, headers=headers))
+            time.sleep(delay)
+        return self._keep(self.http.post("refresh", json=body, headers=headers))
+
+    def _renew(self, path: str, **body: str) -> None:
+        """Ask for a pair with a password. The former one ends at once, so nobody may refresh."""
+        with self._lock():
+            pair = self._refresh(self._load())
+            self._keep(self._send(pair, "POST", path, json=body))
+
+    def _keep(self, answer: httpx.Response) -> Pair:
+        """Save the pair that was answered, before anybody uses it; call it with the lock."""
+        if answer.status_code == 401:
+            raise self._forget_for(answer)
+        pair: Pair = answer.raise_for_status().json()
+        pair["refresh_at"] = time.time() + REFRESH_AFTER * pair["expires_in"]
+        self._save(pair)
+        return pair
+
+    def _load(self) -> Pair:
+        try:
+            pair: Pair = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            raise SignedOut("not_authenticated") from None
+        return pair
+
+    def _save(self, pair: Pair) -> None:
+        """Replace the file as a whole, readable by this user alone; call it with the lock."""
+        new = f"{self.path}.new"
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(pair, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, self.path)
+
+    def _forget_for(self, answer: httpx.Response) -> SignedOut:
+        """Forget the pair that was refused; what to raise for it."""
+        refusal = answer.json()
+        signed_out = SignedOut(*(refusal.get(key, "") for key in ("code", "reason", "note")))
+        self.path.unlink(missing_ok=True)
+        return signed_out
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One holder among all threads and processes: flock counts each opening by itself."""
+        with open(f"{self.path}.lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

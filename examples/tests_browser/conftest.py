@@ -1,0 +1,82 @@
+"""Chromium, the page on an origin of its own, and tabs that show it.
+
+Run by itself, `pytest examples/tests_browser`: Playwright's loop runs in the thread of the tests,
+where Django's ORM refuses to work unless it is told that this is meant.
+"""
+
+import functools
+import os
+import shutil
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from examples.tests.proxy import Proxy, serve
+
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+EXAMPLE = Path(__file__).parents[1] / "browser"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Skipped without Chromium or Playwright, unless REQUIRE_BROWSER=1 makes that a failure."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("Playwright is not installed: pip install -r requirements-dev.txt")
+    if not CHROMIUM:
+        missing("Chromium is not installed: apt install chromium")
+    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=as_root)
+        yield browser
+        browser.close()
+
+
+def missing(what):
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def network(live_server):
+    """The way to the site, which a test may make a bad one."""
+    with serve(Proxy(live_server.url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def page_url(network, settings, tmp_path):
+    """The page, served from another origin than the site, with the site's address in it."""
+    for file in EXAMPLE.iterdir():
+        content = file.read_text().replace("http://127.0.0.1:8000", network.url)
+        (tmp_path / file.name).write_text(content)
+    handler = functools.partial(QuietHandler, directory=tmp_path)
+    with serve(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        origin = f"http://127.0.0.1:{server.server_port}"
+        settings.CORS_ALLOWED_ORIGINS = [origin]
+        yield origin
+
+
+@pytest.fixture
+def open_tab(chromium, page_url):
+    """`open_tab()` is another tab of the same browser, showing the page."""
+    context = chromium.new_context()
+    context.set_default_timeout(10_000)
+
+    def open_it():
+        tab = context.new_page()
+        tab.goto(page_url)
+        return tab
+
+    yield open_it
+    context.close()
