@@ -1,0 +1,1 @@
+from tokens.admin import devices, users  # noqa: F401

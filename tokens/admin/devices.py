@@ -1,0 +1,168 @@
+from django.contrib import admin, messages
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.http import Http404
+from django.urls import path, reverse
+from django.utils.html import format_html
+
+from tokens import flows
+from tokens.admin.display import ago, revoke_link
+from tokens.admin.filters import CappedPaginator, OSFilter, StateFilter, search
+from tokens.admin.revocation import RevokePages
+from tokens.models import IssuedToken, State
+
+
+@admin.register(IssuedToken)
+class DeviceAdmin(RevokePages, admin.ModelAdmin):
+    """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
+
+    list_display = [
+        "client",
+        "owner",
+        "kind",
+        "shown_state",
+        "address",
+        "last_seen",
+        "signed_in",
+        "revoke",
+    ]
+    list_display_links = ["client"]
+    list_filter = [StateFilter, "kind", OSFilter, "created_at", "revoked_reason"]
+    list_per_page = 50
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    ordering = ["-created_at", "-id"]
+    search_fields = ["id"]
+    search_help_text = "Username, email address, IP address or network, or device id"
+    actions = ["revoke_selected", "purge_selected"]
+    fieldsets = [
+        (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
+        (
+            "Where and when",
+            {
+                "fields": [
+                    "user_agent",
+                    "ip_address",
+                    "last_ip",
+                    "location",
+                    "created_at",
+                    "authenticated_at",
+                    "last_seen_at",
+                    "idle_at",
+                    "expires_at",
+                ]
+            },
+        ),
+        (
+            "End",
+            {"fields": ["revoked_at", "revoked_by_name", "revoked_reason", "told"]},
+        ),
+    ]
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).with_state()
+
+    def get_fieldsets(self, request, obj=None):
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.may_revoke(request, obj.user):
+            return fieldsets
+        (title, first), *others = fieldsets
+        fields = [field for field in first["fields"] if field != "revoke"]
+        return [(title, {**first, "fields": fields}), *others]
+
+    def get_readonly_fields(self, request, obj=None):
+        shown = [field for _, section in self.fieldsets for field in section["fields"]]
+        return [field for field in shown if field != "name"]
+
+    def get_list_display(self, request):
+        if self.has_revoke_permission(request):
+            return self.list_display
+        return self.list_display[:-1]
+
+    def get_urls(self):
+        revoke = self.admin_site.admin_view(self.revoke_view)
+        return [
+            path("<path:object_id>/revoke/", revoke, name="tokens_issuedtoken_revoke"),
+            *super().get_urls(),
+        ]
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        return queryset.filter(search(search_term)), False
+
+    def response_action(self, request, queryset):
+        try:
+            return super().response_action(request, queryset)
+        except ValidationError:
+            raise BadRequest("The selection holds what is no device id.") from None
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        """Rows go by purge; a user can still be deleted, which takes their devices along."""
+        return False
+
+    def has_purge_permission(self, request):
+        return request.user.has_perm("tokens.delete_issuedtoken")
+
+    def revoke_view(self, request, object_id):
+        device = self.get_object(request, object_id)
+        if device is None:
+            raise Http404
+        if not request.user.may_touch(device.user):
+            raise PermissionDenied
+        back = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
+        devices = IssuedToken.objects.filter(pk=device.pk)
+        return self.confirm_revoke(request, devices, back=back, user=device.user)
+
+    @admin.action(description="Revoke the selected devices", permissions=["revoke"])
+    def revoke_selected(self, request, queryset):
+        devices = IssuedToken.objects.filter(pk__in=queryset.order_by().values("pk"))
+        return self.confirm_revoke(request, devices, back=request.get_full_path())
+
+    @admin.action(
+        description="Purge the selected devices that ended long ago", permissions=["purge"]
+    )
+    def purge_selected(self, request, queryset):
+        devices = IssuedToken.objects.filter(pk__in=queryset.order_by().values("pk"))
+        purged = sum(flows.purge(devices))
+        messages.success(request, f"{purged} devices past their retention were purged.")
+
+    @admin.display(description="device")
+    def client(self, device):
+        return str(device)
+
+    @admin.display(description="user")
+    def owner(self, device):
+        url = reverse("admin:accounts_user_change", args=[device.user_id])
+        return format_html('<a href="{}">{}</a>', url, device.user)
+
+    @admin.display(description="state")
+    def shown_state(self, device):
+        reason = device.ended_reason
+        label = IssuedToken.Reason(reason).label if reason else ""
+        return f"{device.state}: {label}" if label else device.state
+
+    @admin.display(description="address")
+    def address(self, device):
+        return " · ".join(filter(None, [device.last_ip, device.location])) or "-"
+
+    @admin.display(description="told to the person")
+    def told(self, device):
+        return device.ended_note or "-"
+
+    @admin.display(description="last seen")
+    def last_seen(self, device):
+        return ago(device.last_seen_at, device.now)
+
+    @admin.display(description="signed in", ordering="created_at")
+    def signed_in(self, device):
+        return ago(device.created_at, device.now)
+
+    @admin.display(description="revoke")
+    def revoke(self, device):
+        if device.state != State.LIVE:
+            return ""
+        return revoke_link(device)

@@ -1,0 +1,26 @@
+"""How the admin shows a device in a word or two."""
+
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+
+from tokens.models import IssuedToken
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """ "3 hours ago", with the exact time on hover."""
+    recent = now - time < timedelta(minutes=1)
+    text = "just now" if recent else f"{timesince(time, now, depth=1)} ago"
+    exact = f"{time:%Y-%m-%d %H:%M:%S} UTC"
+    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, text)
+
+
+def revoke_link(device: IssuedToken) -> str:
+    return format_html(
+        '<a class="revoke" href="{}" aria-label="Revoke {} of {}">Revoke</a>',
+        reverse("admin:tokens_issuedtoken_revoke", args=[device.pk]),
+        device,
+        device.user,
+    )
