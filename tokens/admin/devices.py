@@ -6,6 +6,7 @@ from django.utils.html import format_html
 
 from tokens import flows
 from tokens.admin.display import ago, revoke_link
+from tokens.admin.export import csv_response, json_response
 from tokens.admin.filters import CappedPaginator, OSFilter, StateFilter, search
 from tokens.admin.revocation import RevokePages
 from tokens.models import IssuedToken, State
@@ -34,7 +35,7 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
     ordering = ["-created_at", "-id"]
     search_fields = ["id"]
     search_help_text = "Username, email address, IP address or network, or device id"
-    actions = ["revoke_selected", "purge_selected"]
+    actions = ["revoke_selected", "export_csv", "export_json", "purge_selected"]
     fieldsets = [
         (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
         (
@@ -129,6 +130,14 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
         devices = IssuedToken.objects.filter(pk__in=queryset.order_by().values("pk"))
         purged = sum(flows.purge(devices))
         messages.success(request, f"{purged} devices past their retention were purged.")
+
+    @admin.action(description="Export the selected devices as CSV", permissions=["view"])
+    def export_csv(self, request, queryset):
+        return csv_response(queryset)
+
+    @admin.action(description="Export the selected devices as JSON", permissions=["view"])
+    def export_json(self, request, queryset):
+        return json_response(queryset)
 
     @admin.display(description="device")
     def client(self, device):
