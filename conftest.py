@@ -10,22 +10,28 @@ import secrets
 from datetime import timedelta
 
 import django
+import hypothesis
 import pytest
 
+from tests_browser.chromium import chromium  # noqa: F401  # a fixture of both browser runs
 from tokens.keys import generate_signing_key
 
-os.environ |= {
-    "DJANGO_SETTINGS_MODULE": "config.settings",
-    "DEBUG": "false",
-    "SECRET_KEY": secrets.token_urlsafe(64),
-    "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
-    "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
-    "SITE_URL": "https://testserver",
-    "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
-}
+# `--hypothesis-profile=thorough` tries forty times as many examples.
+hypothesis.settings.register_profile("thorough", max_examples=4000, deadline=None)
 
 
 def pytest_configure():
+    """Once a run, unlike the import of this file, which pytest repeats for a test that imports it
+    beside another conftest."""
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "false",
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
+        "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
+        "SITE_URL": "https://testserver",
+        "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
+    }
     django.setup()
 
 
@@ -190,6 +196,7 @@ def age():
         "idle_at",
         "expires_at",
         "revoked_at",
+        "refused_at",
     ]
 
     def move(device, **delta):

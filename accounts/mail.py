@@ -21,13 +21,14 @@ class BackgroundSMTPBackend(smtp.EmailBackend):
     """Django's SMTP in a thread of its own, so that no request waits for the mail server."""
 
     def send_messages(self, email_messages):
-        _worker.submit(self._send, list(email_messages))
+        _worker.submit(self.send_now, list(email_messages))
         return len(email_messages)
 
-    def _send(self, messages: list[EmailMultiAlternatives]) -> None:
+    def send_now(self, messages: list[EmailMultiAlternatives]) -> None:
+        """Send, and log whatever goes wrong: nobody else hears of it."""
         try:
             super().send_messages(messages)
-        except (OSError, SMTPException):
+        except Exception:
             logger.exception("mail not sent")
 
 

@@ -77,6 +77,13 @@ class DeviceMiddleware(AuthenticationMiddleware):
         request.user = SimpleLazyObject(partial(get_user, request))
         request.auser = sync_to_async(partial(get_user, request))
 
+    def process_response(self, request, response):
+        """A page of the API that refuses a device which ended leads to where it is told why."""
+        is_page = response.headers.get("Content-Type", "").startswith("text/html")
+        if response.status_code == 401 and is_page and SIGNED_OUT_KEY in request.session:
+            return redirect_to_login(request.get_full_path())
+        return response
+
     def process_exception(self, request, exception):
         """A device that ended between two steps of one request signs in again."""
         if not isinstance(exception, flows.Refused):

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Least, Now
+from django.utils.timesince import timesince
 
 from accounts.models import User
 from tokens.client import DeviceType, device_label, parse_user_agent
@@ -166,6 +167,11 @@ class IssuedToken(models.Model):
     reuse_ip = models.GenericIPAddressField(null=True)
     reuse_user_agent = models.CharField(max_length=512, blank=True)
 
+    # Requests that a revoked device made after its end, counted at most once a minute.
+    refused_count = models.PositiveIntegerField(default=0)
+    refused_at = models.DateTimeField(null=True)
+    refused_ip = models.GenericIPAddressField(null=True)
+
     objects = IssuedTokenQuerySet.as_manager()
 
     # From `with_state()`.
@@ -231,6 +237,15 @@ class IssuedToken(models.Model):
         if self.state == State.REVOKED:
             return self.Reason(self.ended_reason).label
         return "not used for too long" if self.state == State.IDLE else "reached its end"
+
+    @property
+    def refused_text(self) -> str:
+        """What came after the end: "refused 14 times since, last 3 minutes ago from ..."."""
+        if not self.refused_at:
+            return ""
+        times = "once" if self.refused_count == 1 else f"{self.refused_count} times"
+        ago = timesince(self.refused_at, self.now, depth=1)
+        return f"refused {times} since, last {ago} ago from {self.refused_ip or 'somewhere'}"
 
     def is_fresh(self) -> bool:
         """Whether the password was given here lately, and the request came with the newest token.

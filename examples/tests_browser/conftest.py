@@ -1,12 +1,9 @@
-"""Chromium, the page on an origin of its own, and tabs that show it.
+"""The page on an origin of its own, and tabs that show it.
 
-Run by itself, `pytest examples/tests_browser`: Playwright's loop runs in the thread of the tests,
-where Django's ORM refuses to work unless it is told that this is meant.
+Run by itself, `pytest tests_browser examples/tests_browser`.
 """
 
 import functools
-import os
-import shutil
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,32 +11,7 @@ import pytest
 
 from examples.tests.proxy import Proxy, serve
 
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
 EXAMPLE = Path(__file__).parents[1] / "browser"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """Skipped without Chromium or Playwright, unless REQUIRE_BROWSER=1 makes that a failure."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("Playwright is not installed: pip install -r requirements-dev.txt")
-    if not CHROMIUM:
-        missing("Chromium is not installed: apt install chromium")
-    as_root = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=as_root)
-        yield browser
-        browser.close()
-
-
-def missing(what):
-    if os.environ.get("REQUIRE_BROWSER") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

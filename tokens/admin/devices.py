@@ -56,7 +56,15 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
         ),
         (
             "End",
-            {"fields": ["revoked_at", "revoked_by_name", "revoked_reason", "told"]},
+            {
+                "fields": [
+                    "revoked_at",
+                    "revoked_by_name",
+                    "revoked_reason",
+                    "told",
+                    "refusals",
+                ]
+            },
         ),
     ]
 
@@ -161,6 +169,10 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
     @admin.display(description="told to the person")
     def told(self, device):
         return device.ended_note or "-"
+
+    @admin.display(description="after the end")
+    def refusals(self, device):
+        return device.refused_text or "-"
 
     @admin.display(description="last seen")
     def last_seen(self, device):

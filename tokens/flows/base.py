@@ -2,10 +2,11 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -14,6 +15,7 @@ from tokens.client import Client, locate
 from tokens.models import IssuedToken, State
 
 logger = logging.getLogger(__name__)
+TOUCH_INTERVAL = timedelta(seconds=60)
 Reason = IssuedToken.Reason
 
 
@@ -95,17 +97,28 @@ def find(handle: str, kind: str) -> IssuedToken:
     return device
 
 
-def require_live(device: IssuedToken) -> None:
-    """Raise Refused, with why, unless the device is live."""
+def require_live(device: IssuedToken, client: Client) -> None:
+    """Raise Refused, with why, unless the device is live. A revoked one counts the refusal."""
     if device.state == State.LIVE:
         return
     if device.revoked_at:
-        raise Refused("device_revoked", reason=device.revoked_reason, note=device.revoked_note)
-    if device.ended_reason == Reason.DEACTIVATED:
-        raise Refused("user_inactive")
+        _count_refusal(device, client)
     if device.ended_reason == Reason.PASSWORD:
         raise Refused("password_changed")
+    if device.ended_reason == Reason.DEACTIVATED and not device.user.is_active:
+        raise Refused("user_inactive")
+    if device.revoked_at:
+        raise Refused("device_revoked", reason=device.revoked_reason, note=device.revoked_note)
     raise Refused(f"device_{device.state}")
+
+
+def _count_refusal(device: IssuedToken, client: Client) -> None:
+    """Note that a revoked device still tries, with at most one write in 60 s."""
+    if device.refused_at and device.now - device.refused_at < TOUCH_INTERVAL:
+        return
+    IssuedToken.objects.filter(pk=device.pk, refused_at=device.refused_at).update(
+        refused_count=F("refused_count") + 1, refused_at=device.now, refused_ip=client.ip_address
+    )
 
 
 def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:

@@ -26,14 +26,14 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
     the device by then.
     """
     claims, is_past_exp = _read_refresh_token(refresh_token)
-    device = _find_refreshable(claims)
+    device = _find_refreshable(claims, client)
     if is_past_exp:
         raise Refused("token_expired")
     attempt_hash = None if attempt is None else signing.hash_handle(attempt)
     while claims.gen == device.generation:
         if _rotate(device, client, attempt_hash):
             return pair_of(device, claims.sid)
-        device = _find_refreshable(claims)
+        device = _find_refreshable(claims, client)
     if claims.gen == device.generation - 1 and _may_repeat(device, attempt_hash):
         _log_repeat(device, client)
         return pair_of(device, claims.sid)
@@ -51,7 +51,7 @@ def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
         raise Refused("token_invalid") from None
 
 
-def _find_refreshable(claims: signing.Claims) -> IssuedToken:
+def _find_refreshable(claims: signing.Claims, client: Client) -> IssuedToken:
     """The device of a refresh token; a live one if the generation is one that may refresh.
 
     A token ahead of its row, as a restored backup of the database makes them, is refused and
@@ -64,7 +64,7 @@ def _find_refreshable(claims: signing.Claims) -> IssuedToken:
         log("refresh token ahead of its device", device)
         raise Refused("token_invalid")
     if claims.gen >= device.generation - 1:
-        require_live(device)
+        require_live(device, client)
     return device
 
 

@@ -1,13 +1,10 @@
 """Use: what every request passes."""
 
-from datetime import timedelta
-
 from tokens import signing
 from tokens.client import Client
-from tokens.flows.base import Refused, assign, find, require_live, sign_of_life
+from tokens.flows.base import TOUCH_INTERVAL, Refused, assign, find, require_live, sign_of_life
 from tokens.models import IssuedToken
 
-TOUCH_INTERVAL = timedelta(seconds=60)
 Kind = IssuedToken.Kind
 
 
@@ -26,7 +23,7 @@ def authenticate(access_token: str, client: Client) -> IssuedToken:
     device = find(claims.sid, Kind.API)
     if claims.sub != str(device.user_id) or claims.gen > device.generation:
         raise Refused("token_invalid")
-    require_live(device)
+    require_live(device, client)
     if claims.gen < device.generation - 1:
         raise Refused("token_expired")
     device.presented_generation = claims.gen
@@ -37,7 +34,7 @@ def authenticate(access_token: str, client: Client) -> IssuedToken:
 def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     """The live device of a browser's handle, noted as seen. Raise Refused as `authenticate`."""
     device = find(handle, Kind.BROWSER)
-    require_live(device)
+    require_live(device, client)
     device.presented_generation = device.generation
     _touch(device, client)
     return device

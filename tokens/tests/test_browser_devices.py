@@ -420,7 +420,7 @@ def test_password_change_keeps_this_browser_and_ends_others(browser, api, suppor
     assert laptop.get("/admin/").status_code == 200
     assert not is_signed_in(with_cookie(cookie))
     assert not is_signed_in(other)
-    assert phone.get("me").json()["reason"] == "password"
+    assert phone.get("me").json()["code"] == "password_changed"
     assert support.devices.live().count() == 1
 
 

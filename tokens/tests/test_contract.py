@@ -300,8 +300,6 @@ REFUSALS = [
             ("logged out", lambda s: after_own_act(s, "logout"), "logout"),
             ("logged out everywhere", lambda s: after_own_act(s, "logout/all"), "user"),
             ("logged out elsewhere", after_other_logs_out_others, "user"),
-            ("password changed elsewhere", after_other_changes_password, "password"),
-            ("deactivated", lambda s: after_save(s, is_active=False), "deactivated"),
         ]
     ),
     (
@@ -315,7 +313,21 @@ REFUSALS = [
     ("expired", lambda s: after_age(s, days=30), 401, INVALID_TOKEN, "device_expired"),
     ("idle", lambda s: after_age(s, days=14), 401, INVALID_TOKEN, "device_idle"),
     ("idle and expired", lambda s: after_age(s, days=99), 401, INVALID_TOKEN, "device_expired"),
-    # Authentic, user inactive or password changed, and the row not told of it
+    # Authentic, user inactive or password changed, whether or not the row was told of it
+    (
+        "deactivated",
+        lambda s: after_save(s, is_active=False),
+        401,
+        INVALID_TOKEN,
+        "user_inactive",
+    ),
+    (
+        "password changed elsewhere",
+        after_other_changes_password,
+        401,
+        INVALID_TOKEN,
+        "password_changed",
+    ),
     ("inactive", lambda s: after_sql(s, "is_active = false"), 401, INVALID_TOKEN, "user_inactive"),
     ("new password", after_new_password, 401, INVALID_TOKEN, "password_changed"),
     # Login refused, whatever the cause

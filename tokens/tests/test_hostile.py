@@ -5,7 +5,6 @@ Each request runs in a savepoint of its own that is rolled back, so that one tha
 valid changes nothing for the next.
 """
 
-import asyncio
 import io
 import itertools
 import json
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
+from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
 from django.db import transaction
 from django.test import AsyncRequestFactory, RequestFactory
@@ -795,7 +795,7 @@ UNREADABLE = "application/json; charset*=x'y'z"
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 @pytest.mark.parametrize("path", ["/api/v1/login", "/login", "/nothing"])
-def test_unreadable_content_type_over_wsgi(body, path):
+def test_unreadable_content_type_over_wsgi(db, body, path):
     from config.wsgi import application
 
     environ = RequestFactory()._base_environ(
@@ -814,7 +814,7 @@ def test_unreadable_content_type_over_wsgi(body, path):
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
 @pytest.mark.parametrize("path", ["/api/v1/login", "/login", "/nothing"])
-def test_unreadable_content_type_over_asgi(body, path):
+def test_unreadable_content_type_over_asgi(db, body, path):
     from config.asgi import application
 
     headers = {"content-type": UNREADABLE, "content-length": str(len(body)), "host": "testserver"}
@@ -823,15 +823,13 @@ def test_unreadable_content_type_over_asgi(body, path):
         path=path,
         headers=[(name.encode(), value.encode()) for name, value in headers.items()],
     )
-    messages = [{"type": "http.request", "body": body}]
-    sent = []
 
-    async def receive():
-        return messages.pop() if messages else await asyncio.sleep(60)
+    async def status():
+        server = ApplicationCommunicator(application, scope)
+        await server.send_input({"type": "http.request", "body": body})
+        start = await server.receive_output(timeout=10)
+        await server.receive_output(timeout=10)
+        await server.wait(timeout=10)
+        return start["status"]
 
-    async def send(message):
-        sent.append(message)
-
-    async_to_sync(application)(scope, receive, send)
-
-    assert 400 <= sent[0]["status"] < 500
+    assert 400 <= async_to_sync(status)() < 500

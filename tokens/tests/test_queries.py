@@ -134,7 +134,7 @@ def test_refused_use_confirms_nothing_and_is_not_seen(new_phone):
     before = stored(new_phone.device)
     change(new_phone.device, revoked_at=before.created_at, revoked_reason="staff")
 
-    with costs("SELECT"):
+    with costs("SELECT", "UPDATE"):  # which counts the refusal
         assert new_phone.get("who").status_code == 401
 
     after = stored(new_phone.device)
@@ -169,7 +169,7 @@ def end(phone, age, read_segment, forge, how):
             return "device_idle", {}
         case "deactivated":
             User.objects.filter(username="alice").update(is_active=False)
-            return "device_revoked", {}
+            return "user_inactive", {}
         case "password changed":
             user = User.objects.get(username="alice")
             user.set_password("another horse, another staple")
@@ -198,7 +198,11 @@ def end(phone, age, read_segment, forge, how):
     ],
 )
 def test_refused_token_costs_one_query(phone, age, read_segment, forge, how):
+    """A revoked device counts its refusals, with one write a minute."""
     code, headers = end(phone, age, read_segment, forge, how)
+    if IssuedToken.objects.filter(revoked_at__isnull=False).exists():
+        with costs("SELECT", "UPDATE"):
+            phone.get("who", **headers)
 
     with costs("SELECT"):
         answer = phone.get("who", **headers)
@@ -239,7 +243,7 @@ def test_refused_browser_costs_one_query_and_then_none(browser, alice):
     tab = browser(alice)
     change(alice.devices.get(), revoked_at="2026-01-01T00:00Z", revoked_reason="staff")
 
-    with costs("SELECT"):
+    with costs("SELECT", "UPDATE"):
         assert tab.get("/api/v1/who").status_code == 401
     with costs():
         assert tab.get("/api/v1/who").status_code == 401

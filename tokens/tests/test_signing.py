@@ -23,9 +23,7 @@ from tokens.models import IssuedToken
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 SID = "A" * 43
 NOT_OURS = 'Bearer realm="api", error="invalid_token"'
-quick = hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+patient = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def encode(data):
@@ -666,7 +664,7 @@ def test_keys_are_read_from_a_file(tmp_path):
         read_signing_keys("", tmp_path / "absent.json", None)
 
 
-@quick
+@patient
 @given(
     st.dictionaries(
         st.sampled_from(["kty", "alg", "kid", "k", "crv", "x", "d", "use", "key_ops"]),
@@ -731,13 +729,13 @@ def verify_any(token):
             signing.verify(token, typ)
 
 
-@quick
+@patient
 @given(any_text | st.lists(segments, max_size=5).map(".".join) | st.binary().map(bytes.hex))
 def test_any_text_is_refused_quietly(token):
     verify_any(token)
 
 
-@quick
+@patient
 @given(st.data())
 def test_mutated_token_is_refused_quietly(data):
     token = access_token()
@@ -751,25 +749,25 @@ def test_mutated_token_is_refused_quietly(data):
         assert refused(mutated)
 
 
-@quick
+@patient
 @given(json_values)
 def test_any_signed_json_is_refused_quietly(forge, value):
     verify_any(forge(json.dumps(value).encode()))
 
 
-@quick
+@patient
 @given(st.dictionaries(st.sampled_from([*signing.CLAIM_TYPES, "nbf"]), json_values))
 def test_any_signed_claims_are_refused_quietly(forge, changes):
     verify_any(forge(claims_of(**changes)))
 
 
-@quick
+@patient
 @given(st.binary(max_size=2000))
 def test_any_signed_bytes_are_refused_quietly(forge, payload):
     verify_any(forge(payload))
 
 
-@quick
+@patient
 @given(st.binary(max_size=300), st.binary(max_size=100))
 def test_any_header_is_refused_quietly(forge, header, payload):
     verify_any(forge(payload, header))

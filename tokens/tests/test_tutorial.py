@@ -5,9 +5,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import PASSWORD
 
 from accounts.models import Role
+from conftest import PASSWORD
 
 WORDS = {"username": "dana", "email": "dana@example.org", "password": "a long enough passphrase"}
 

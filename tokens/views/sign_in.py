@@ -10,7 +10,7 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 
 from accounts.forms import LoginForm, PasswordResetForm
-from tokens import flows
+from tokens import flows, notices
 from tokens.middleware import SIGNED_OUT_KEY
 from tokens.receivers import keep_handle
 
@@ -68,5 +68,7 @@ class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
     success_url = reverse_lazy("login")
 
     def form_valid(self, form):
+        answer = super().form_valid(form)
+        notices.tell_of_password_change(self.user)
         messages.success(self.request, "Your password was set. Sign in with it.")
-        return super().form_valid(form)
+        return answer

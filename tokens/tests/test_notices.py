@@ -1,0 +1,577 @@
+"""Mails about devices: who is told what and when, and what the link in a mail may do."""
+
+import re
+import socketserver
+import threading
+import time
+from html.parser import HTMLParser
+from queue import Queue
+from smtplib import SMTPServerDisconnected
+
+import pytest
+from django.core import mail, signing
+from django.core.mail.backends.base import BaseEmailBackend
+from django.test import Client as Browser
+
+from accounts import mail as accounts_mail
+from conftest import FIREFOX, PASSWORD
+from tokens import flows, notices
+from tokens.models import IssuedToken
+
+NEW_PASSWORD = "a wholly different sentence"
+ANDROID = "Mozilla/5.0 (Android 16; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
+BERN, SAME_NETWORK, BERLIN = "85.1.20.30", "85.1.20.31", "91.64.12.10"
+HOSTILE = "<script>alert(1)</script><a href=//evil.example>https://evil.example/</a>"
+
+
+class Refusing(BaseEmailBackend):
+    def send_messages(self, messages):
+        raise ConnectionRefusedError("no mail server here")
+
+
+class HangingUp(BaseEmailBackend):
+    def send_messages(self, messages):
+        raise SMTPServerDisconnected("it hung up")
+
+
+@pytest.fixture
+def mails_of(django_capture_on_commit_callbacks):
+    """`mails_of(act)` are the mails that `act()` sends once its transaction commits."""
+
+    def run(act):
+        mail.outbox = []
+        with django_capture_on_commit_callbacks(execute=True):
+            act()
+        return mail.outbox
+
+    return run
+
+
+@pytest.fixture
+def sign_in(api, mails_of):
+    """`sign_in(user)` are the mails about that sign-in."""
+
+    def run(user, agent=FIREFOX, address=BERN):
+        return mails_of(lambda: api(user, headers={"user-agent": agent}, REMOTE_ADDR=address))
+
+    return run
+
+
+def html_of(message):
+    [(html, kind)] = message.alternatives
+    assert kind == "text/html"
+    return html
+
+
+class Elements(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.found = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+
+def links_in(message):
+    return [at.get("href") for tag, at in Elements(html_of(message)).found if tag == "a"]
+
+
+def path_in(message):
+    """The path of the one link in a mail, the same in the text and in the HTML."""
+    [link] = links_in(message)
+    assert message.body.endswith(f":\n{link}\n")
+    return link.removeprefix("https://testserver")
+
+
+# A new sign-in
+
+
+def test_first_device_of_an_account_is_silent(sign_in, alice):
+    assert sign_in(alice) == []
+
+
+def test_sign_in_on_an_unknown_device_is_told(sign_in, alice):
+    sign_in(alice)
+
+    [message] = sign_in(alice, ANDROID, BERLIN)
+
+    device = alice.devices.get(ip_address=BERLIN)
+    assert message.to == ["alice@example.org"]
+    assert message.subject == "Guestlist: New sign-in"
+    for text in (message.body, html_of(message)):
+        assert "Hello alice," in text
+        assert "Firefox on Android" in text
+        assert f"near {device.location}, {BERLIN}" in text
+        assert f"{device.created_at:%-d %B %Y, %H:%M} UTC" in text
+    assert path_in(message).startswith("/not-me/")
+    assert str(device.pk) not in message.body
+
+
+@pytest.mark.parametrize("sign_in_by", ["api", "browser", "admin"])
+def test_every_way_of_signing_in_is_told(sign_in, mails_of, support, browser, sign_in_by):
+    sign_in(support)
+    body = {"username": "support", "password": PASSWORD}
+    url = {"api": "/api/v1/login", "browser": "/login", "admin": "/admin/login/"}[sign_in_by]
+    kind = {"content_type": "application/json"} if sign_in_by == "api" else {}
+    agent = {"user-agent": ANDROID}
+
+    def act():
+        Browser(headers=agent, REMOTE_ADDR=BERLIN).post(url, body, **kind)
+
+    assert [message.subject for message in mails_of(act)] == ["Guestlist: New sign-in"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "address", "told"),
+    [
+        (FIREFOX, BERN, 0),
+        (FIREFOX, SAME_NETWORK, 0),
+        (FIREFOX, "85.1.99.9", 0),  # the same place
+        (FIREFOX, BERLIN, 1),
+        (FIREFOX.replace("145", "146"), BERN, 0),  # the same client, kept up to date
+        (ANDROID, BERN, 1),
+        ("", BERN, 1),
+    ],
+)
+def test_client_and_network_that_are_known_are_silent(sign_in, alice, agent, address, told):
+    sign_in(alice)
+    assert len(sign_in(alice, agent, address)) == told
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("2001:db8:1:1::2", 0), ("2001:db8:1:2::1", 1), ("192.0.2.1", 1)],
+)
+def test_network_of_ipv6_is_its_64_bits(sign_in, alice, address, told):
+    sign_in(alice, address="2001:db8:1:1::1")
+    assert len(sign_in(alice, address=address)) == told
+
+
+@pytest.mark.parametrize(("days", "told"), [(29, 0), (31, 1)])
+def test_device_is_known_for_30_days(sign_in, alice, age, days, told):
+    sign_in(alice)
+    age(alice.devices.get(), days=days)
+    assert len(sign_in(alice)) == told
+
+
+def test_device_that_was_signed_out_is_still_known(sign_in, alice):
+    sign_in(alice)
+    alice.devices.revoke(reason="logout")
+    assert sign_in(alice) == []
+
+
+def test_devices_of_others_are_not_known(sign_in, alice, bob):
+    sign_in(alice, ANDROID)
+    sign_in(bob, FIREFOX)
+    assert len(sign_in(bob, ANDROID)) == 1
+
+
+def test_refused_sign_in_is_not_told(api, sign_in, alice, mails_of):
+    sign_in(alice)
+    body = {"username": "alice", "password": "wrong"}
+    assert mails_of(lambda: api(REMOTE_ADDR=BERLIN).post("login", body)) == []
+
+
+# This wasn't me
+
+
+@pytest.fixture
+def not_me(sign_in, alice):
+    """The link of a mail about a sign-in of a stranger."""
+    sign_in(alice)
+    [message] = sign_in(alice, ANDROID, BERLIN)
+    return path_in(message)
+
+
+def stranger():
+    return IssuedToken.objects.with_state().get(ip_address=BERLIN)
+
+
+def test_link_shows_the_device_and_ends_nothing(client, not_me):
+    answer = client.get(not_me)
+    assert answer.status_code == 200
+    html = answer.content.decode()
+    assert "Firefox on Android" in html
+    assert BERLIN in html
+    assert stranger().state == "live"
+
+
+def test_post_of_the_link_ends_that_one_device_and_signs_nobody_in(client, not_me, alice):
+    answer = client.post(not_me)
+
+    assert answer.status_code == 200
+    assert "Firefox on Android is signed out." in answer.content.decode()
+    device = stranger()
+    assert (device.state, device.revoked_reason, device.revoked_by) == ("revoked", "user", alice)
+    assert alice.devices.live().count() == 1
+    assert alice.devices.count() == 2
+    assert "sessionid" not in "".join(answer.cookies)
+    assert client.get("/devices/").url.startswith("/login")
+
+
+def test_link_ends_the_same_device_once(client, not_me, alice):
+    client.post(not_me)
+    first = stranger().revoked_at
+
+    assert "is signed out." in client.post(not_me).content.decode()
+    assert "is signed out." in client.get(not_me).content.decode()
+    assert stranger().revoked_at == first
+
+
+def test_link_ends_its_device_whoever_is_signed_in(browser, not_me, bob):
+    page = browser(bob)
+    page.post(not_me)
+    assert stranger().state == "revoked"
+    assert page.get("/devices/").status_code == 200
+
+
+@pytest.mark.parametrize(("seconds", "works"), [(-10, True), (10, False)])
+def test_link_is_good_for_7_days(client, not_me, monkeypatch, seconds, works):
+    now = time.time() + 7 * 24 * 3600 + seconds
+    monkeypatch.setattr(time, "time", lambda: now)
+
+    answer = client.post(not_me)
+
+    assert answer.status_code == (200 if works else 400)
+    assert (stranger().state == "revoked") == works
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda link: link[:-1],
+        lambda link: link + "x",
+        lambda link: "/not-me/" + signing.dumps(str(stranger().pk)),
+        lambda link: f"/not-me/{stranger().pk}",
+        lambda link: "/not-me/%00",
+    ],
+)
+def test_link_that_is_not_ours_is_refused(client, not_me, tamper):
+    for act in (client.get, client.post):
+        answer = act(tamper(not_me))
+        assert answer.status_code == 400
+        assert "This link is not valid, or older than 7 days." in answer.content.decode()
+    assert stranger().state == "live"
+
+
+def test_link_of_a_deleted_device_is_refused(client, not_me):
+    IssuedToken.objects.all().delete()
+    assert client.post(not_me).status_code == 400
+
+
+def test_post_of_the_link_needs_a_csrf_token(not_me):
+    assert Browser(enforce_csrf_checks=True).post(not_me).status_code == 403
+    assert stranger().state == "live"
+
+
+# The password
+
+
+def change_by_page(browser, api, user):
+    body = {
+        "old_password": PASSWORD,
+        "new_password1": NEW_PASSWORD,
+        "new_password2": NEW_PASSWORD,
+    }
+    page = browser(user)
+    return lambda: page.post("/password/change", body)
+
+
+def change_by_api(browser, api, user):
+    phone = api(user)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    return lambda: phone.post("password", body)
+
+
+@pytest.mark.parametrize("change", [change_by_page, change_by_api])
+def test_password_change_is_told(browser, api, alice, mails_of, change):
+    [message] = mails_of(change(browser, api, alice))
+    assert message.to == ["alice@example.org"]
+    assert message.subject == "Guestlist: Your password was changed"
+    assert path_in(message) == "/password/reset"
+    for secret in (PASSWORD, NEW_PASSWORD):
+        assert secret not in message.body
+
+
+def test_refused_password_change_is_not_told(api, alice, mails_of):
+    phone = api(alice)
+    body = {"current_password": "wrong", "new_password": NEW_PASSWORD}
+    assert mails_of(lambda: phone.post("password", body)) == []
+
+
+# A reuse
+
+
+def test_reuse_tells_both_sides_once(api, alice, mails_of):
+    phone = api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERN)
+    stolen = {"refresh_token": phone.pair["refresh_token"]}
+    phone.keep(phone.post("refresh", stolen).json()).get("me")
+    alice.devices.update(rotated_at=alice.date_joined.replace(year=2020))
+    thief = api(headers={"user-agent": "curl/8.16.0"}, REMOTE_ADDR=BERLIN)
+
+    [message] = mails_of(lambda: thief.post("refresh", stolen))
+
+    assert message.subject == "Guestlist: A device was used from two places"
+    assert "Firefox on Android" in message.body
+    assert f"from {BERN} by Firefox on Android, then again" in message.body
+    assert f"from {BERLIN} by curl." in message.body
+    assert path_in(message) == "/devices/"
+    assert mails_of(lambda: thief.post("refresh", stolen)) == []
+
+
+# Ended by staff, or by the limit
+
+
+def test_revocation_by_staff_is_told_with_the_note(api, alice, support, mails_of):
+    api(alice), api(alice)
+
+    [message] = mails_of(
+        lambda: flows.revoke_for_user(alice, alice.devices.all(), by=support, note="Call 555.")
+    )
+
+    assert message.to == ["alice@example.org"]
+    assert message.subject == "Guestlist: 2 devices were signed out"
+    assert "our staff signed 2 of your devices out." in message.body
+    assert 'They say: "Call 555."' in message.body
+    assert path_in(message) == "/devices/"
+
+
+def test_revocation_of_one_device_without_a_note(api, alice, support, mails_of):
+    api(alice)
+    devices = alice.devices.all()
+    [message] = mails_of(lambda: flows.revoke_for_user(alice, devices, by=support))
+    assert message.subject == "Guestlist: A device was signed out"
+    assert "our staff signed one of your devices out." in message.body
+    assert "They say" not in message.body
+
+
+def test_revocation_of_what_had_ended_is_not_told(api, alice, support, mails_of):
+    api(alice)
+    alice.devices.revoke(reason="logout")
+    devices = alice.devices.all()
+    assert mails_of(lambda: flows.revoke_for_user(alice, devices, by=support)) == []
+
+
+def test_batches_are_told_once_to_each_person(api, alice, bob, root, mails_of):
+    for _ in range(3):
+        api(alice)
+    api(bob)
+
+    def act():
+        devices = IssuedToken.objects.all()
+        for _ in flows.revoke_in_batches(devices, reason="incident", note="A leak.", size=2):
+            pass
+
+    messages = mails_of(act)
+
+    assert sorted((*message.to, message.subject) for message in messages) == [
+        ("alice@example.org", "Guestlist: 3 devices were signed out"),
+        ("bob@example.org", "Guestlist: A device was signed out"),
+    ]
+    assert all('They say: "A leak."' in message.body for message in messages)
+
+
+@pytest.mark.parametrize("action", ["one", "user", "selection"])
+def test_revocation_in_the_admin_is_told(browser, api, root, alice, bob, mails_of, action):
+    page, phone, _ = browser(root), api(alice), api(bob)
+    body = {"confirmed": "yes", "note": "Lost."}
+    url = {
+        "one": f"/admin/tokens/issuedtoken/{phone.device.pk}/revoke/",
+        "user": f"/admin/accounts/user/{alice.pk}/revoke/",
+        "selection": "/admin/tokens/issuedtoken/",
+    }[action]
+    if action == "selection":
+        ids = [device.pk for device in IssuedToken.objects.filter(kind="api")]
+        body |= {"action": "revoke_selected", "_selected_action": ids}
+
+    messages = mails_of(lambda: page.post(url, body))
+
+    told = {"alice@example.org", "bob@example.org"} if action == "selection" else {alice.email}
+    assert {message.to[0] for message in messages} == told
+    assert len(messages) == len(told)
+    assert all('They say: "Lost."' in message.body for message in messages)
+
+
+def test_own_sign_out_is_not_told(browser, api, alice, mails_of):
+    page, _ = browser(alice), api(alice)
+    assert mails_of(lambda: page.post("/devices/sign-out-others/")) == []
+    assert mails_of(lambda: page.post("/logout")) == []
+
+
+def test_limit_is_told(sign_in, alice, settings):
+    settings.MAX_DEVICES_PER_USER = 1
+    sign_in(alice)
+
+    [message] = sign_in(alice)
+
+    assert message.subject == "Guestlist: A device was signed out"
+    assert "you signed in on many devices, so the one used least was signed out." in message.body
+
+
+# What is in a mail
+
+
+def hostile_mails(alice, sign_in, mails_of, support):
+    """A mail of each kind about a device whose client, place and name are hostile."""
+    sign_in(alice)
+    alice.devices.update(
+        name=HOSTILE[:64],
+        browser=HOSTILE[:64],
+        os=HOSTILE[:64],
+        location=HOSTILE,
+        revoked_at=alice.date_joined,
+        revoked_reason="reuse",
+        rotated_user_agent=HOSTILE,
+        reuse_user_agent=HOSTILE,
+    )
+    device = alice.devices.with_state().get()
+    about = {
+        "reuse": lambda: notices.tell_of_reuse(device),
+        "revoked": lambda: notices.tell_of_revocation(alice, count=1, reason="staff", note=HOSTILE),
+    }
+    messages = {name: mails_of(act) for name, act in about.items()}
+    alice.devices.update(browser="Firefox", location="Bern, Switzerland")
+    hostile = IssuedToken.objects.with_state().get()
+    hostile.pk, hostile.browser = None, HOSTILE[:64]
+    messages["sign-in"] = mails_of(lambda: notices.tell_of_sign_in(hostile))
+    return {name: found[0] for name, found in messages.items()}
+
+
+def test_hostile_words_are_only_words_in_mails(alice, sign_in, mails_of, support):
+    for name, message in hostile_mails(alice, sign_in, mails_of, support).items():
+        html = html_of(message)
+        assert "<script>" in message.body, name  # plain text is not escaped
+        assert "&lt;script&gt;" in html, name
+        assert "&amp;lt;" not in html, name
+        assert {tag for tag, _ in Elements(html).found} <= {
+            "a",
+            "body",
+            "br",
+            "head",
+            "html",
+            "meta",
+            "p",
+            "title",
+        }, name
+        [link] = links_in(message)
+        assert link.startswith("https://testserver/"), name
+
+
+def test_name_of_a_device_cannot_begin_a_line_of_its_own(api, alice, sign_in, mails_of):
+    """Nor end the header: names are kept without control characters."""
+    sign_in(alice)
+    message = sign_in(alice, "curl/8.16.0\r\nhttps://evil.example/", BERLIN)[0]
+    assert "evil" not in message.body
+    phone = api(alice)
+    phone.patch(f"devices/{phone.pair['device']['id']}", {"name": "A\r\n\r\nhttps://evil/"})
+    assert "\n" not in phone.device.name
+
+
+def test_mail_is_plain_text_and_html_of_the_same_words(alice, sign_in):
+    sign_in(alice)
+    [message] = sign_in(alice, ANDROID, BERLIN)
+    text = re.sub(r"<[^>]+>", " ", html_of(message)).split()
+    for word in message.body.partition("This wasn't me:")[0].split():
+        assert word.replace("'", "&#x27;") in text
+
+
+# A mail server that is down
+
+
+@pytest.mark.parametrize("backend", [Refusing, HangingUp])
+def test_mail_server_that_is_down_changes_no_answer(
+    api, browser, alice, root, settings, caplog, django_capture_on_commit_callbacks, backend
+):
+    api(alice, headers={"user-agent": FIREFOX})
+    staff = browser(root)
+    settings.EMAIL_BACKEND = f"{__name__}.{backend.__name__}"
+    settings.MAX_DEVICES_PER_USER = 2
+
+    with django_capture_on_commit_callbacks(execute=True):
+        phone = api(alice, REMOTE_ADDR=BERLIN)
+        pair = phone.post(
+            "password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+        ).json()
+        phone.keep(pair)
+        assert phone.get("me").status_code == 200
+        answer = staff.post(f"/admin/accounts/user/{alice.pk}/revoke/", {"confirmed": "yes"})
+        assert answer.status_code == 302
+        assert Browser().post("/password/reset", {"email": root.email}).status_code == 302
+
+    assert phone.get("me").json()["reason"] == "staff"
+    failures = [record for record in caplog.records if record.name == "accounts.mail"]
+    assert [record.getMessage() for record in failures] == ["mail not sent"] * 3
+    assert {record.template for record in failures} == {
+        "new_sign_in",
+        "password_changed",
+        "revoked",
+    }
+    assert "/not-me/" not in caplog.text
+
+
+class Sink(socketserver.StreamRequestHandler):
+    """As much of SMTP as it takes to be sent a mail."""
+
+    def handle(self):
+        self.wfile.write(b"220 sink\r\n")
+        for line in self.rfile:
+            verb = line[:4].upper()
+            if verb == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.received.put(b"".join(lines).decode())
+            self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 fine\r\n")
+            if verb == b"QUIT":
+                return
+
+
+@pytest.fixture
+def smtp(settings):
+    """The project's own backend, and what arrives at the server of it."""
+    settings.EMAIL_BACKEND = "accounts.mail.BackgroundSMTPBackend"
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Sink) as server:
+        server.received = Queue()
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.received
+        server.shutdown()
+        thread.join()
+
+
+def wait_for_the_worker():
+    accounts_mail._worker.submit(lambda: None).result(timeout=60)
+
+
+def test_mail_arrives_in_the_background(api, alice, smtp, django_capture_on_commit_callbacks):
+    api(alice, headers={"user-agent": FIREFOX}, REMOTE_ADDR=BERN)
+    with django_capture_on_commit_callbacks(execute=True):
+        api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERLIN)
+
+    received = smtp.get(timeout=60)
+
+    assert "Subject: Guestlist: New sign-in" in received
+    assert "To: alice@example.org" in received
+    assert "Content-Type: text/plain" in received
+    assert "Content-Type: text/html" in received
+    wait_for_the_worker()
+    assert smtp.empty()
+
+
+def test_port_without_a_server_costs_the_mail_alone(
+    api, alice, settings, caplog, django_capture_on_commit_callbacks
+):
+    settings.EMAIL_BACKEND = "accounts.mail.BackgroundSMTPBackend"
+    with socketserver.TCPServer(("127.0.0.1", 0), Sink) as server:
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
+    api(alice, headers={"user-agent": FIREFOX}, REMOTE_ADDR=BERN)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        phone = api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERLIN)
+
+    wait_for_the_worker()
+    assert phone.get("me").status_code == 200
+    [failure] = [record for record in caplog.records if record.name == "accounts.mail"]
+    assert failure.getMessage() == "mail not sent"
+    assert "/not-me/" not in caplog.text

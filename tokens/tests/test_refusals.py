@@ -1,0 +1,63 @@
+"""After the end: a revoked device that still tries is counted, at most once a minute."""
+
+import pytest
+
+from tokens import flows
+from tokens.client import Client
+
+
+@pytest.fixture
+def revoked(api, alice, root):
+    phone = api(alice)
+    flows.revoke_for_user(alice, alice.devices.all(), by=root)
+    return phone
+
+
+def test_refusals_are_counted_once_a_minute(revoked, age):
+    for _ in range(3):
+        assert revoked.get("me").status_code == 401
+    assert revoked.device.refused_count == 1
+
+    age(revoked.device, seconds=61)
+    revoked.get("me")
+
+    assert revoked.device.refused_count == 2
+
+
+def test_refused_refresh_is_counted_with_its_address(revoked, api, age):
+    thief = api(REMOTE_ADDR="81.2.69.142")
+    thief.post("refresh", {"refresh_token": revoked.pair["refresh_token"]})
+
+    device = revoked.device
+    assert (device.refused_count, device.refused_ip) == (1, "81.2.69.142")
+
+
+def test_device_that_ended_by_itself_counts_nothing(api, alice, age):
+    phone = api(alice)
+    age(phone.device, days=14)
+
+    phone.get("me")
+
+    assert (phone.device.state, phone.device.refused_count) == ("idle", 0)
+
+
+def test_of_two_refusals_at_once_one_is_counted(revoked):
+    """Both have read the row before either writes."""
+    first, second = revoked.device, revoked.device
+    for device in (first, second):
+        with pytest.raises(flows.Refused):
+            flows.base.require_live(device, Client(ip_address=None))
+
+    assert revoked.device.refused_count == 1
+
+
+def test_staff_and_owner_see_what_came_after_the_end(revoked, age, alice, root, browser):
+    revoked.get("me")
+    age(revoked.device, minutes=3)
+    revoked.get("me")
+    age(revoked.device, minutes=3)
+
+    url = f"/admin/tokens/issuedtoken/{revoked.device.pk}/change/"
+    for page in (browser(alice).get("/devices/"), browser(root).get(url)):
+        text = page.content.decode().replace("\xa0", " ").lower()
+        assert "refused 2 times since, last 3 minutes ago from 127.0.0.1" in text
