@@ -1,5 +1,6 @@
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
+from django.db.models import Q, Value
 from django.http import Http404
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -69,7 +70,9 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
     ]
 
     def get_queryset(self, request):
-        return super().get_queryset(request).with_state()
+        """Devices that know whether whoever asks may touch their user."""
+        touchable = Q(user__is_superuser=False) | Q(Value(request.user.is_superuser))
+        return super().get_queryset(request).with_state().annotate(touchable=touchable)
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
@@ -184,6 +187,6 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
 
     @admin.display(description="revoke")
     def revoke(self, device):
-        if device.state != State.LIVE:
+        if device.state != State.LIVE or not device.touchable:
             return ""
         return revoke_link(device)

@@ -936,3 +936,13 @@ def test_purge_deletes_what_ended_long_ago(browser, manager, support, api, alice
     assert "1 devices past their retention were purged." in text_of(page.get(answer.url))
     left = set(IssuedToken.objects.filter(pk__in=chosen))
     assert left == {recent.device, live_one.device}
+
+
+def test_support_sees_no_revoke_beside_a_device_of_a_superuser(api, browser, alice, root, support):
+    api(alice)
+    own = api(root).device
+
+    for staff, shown in ((support, False), (root, True)):
+        page = browser(staff).get("/admin/tokens/issuedtoken/").content.decode()
+        assert (f"/{own.pk}/revoke/" in page) == shown
+        assert f"/{alice.devices.get().pk}/revoke/" in page
