@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-postgres lint format bench clean
+.PHONY: help run test test-browser screenshots test-postgres lint format bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,8 +23,16 @@ run: $(VENV)/installed ## Set everything up, with demo data, and serve it on 127
 	@$(BIN)/python manage.py load_demo
 	@$(BIN)/python manage.py runserver 127.0.0.1:8000
 
-test: $(VENV)/installed ## Run the tests on SQLite
+test: $(VENV)/installed ## Run the tests on SQLite, and in Chromium where it is present
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
+	@$(MAKE) --no-print-directory test-browser
+
+test-browser: $(VENV)/installed ## Run the tests in Chromium; REQUIRE_BROWSER=1 fails without it
+	@if $(BIN)/python tests_browser/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
+		$(BIN)/python -m pytest tests_browser examples/tests_browser; fi
+
+screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
+	$(BIN)/python docs/screenshots.py
 
 test-postgres: $(VENV)/installed ## Run the tests on the PostgreSQL of DATABASE_URL
 	@case "$$DATABASE_URL" in postgres*) ;; *) echo "Set DATABASE_URL to a PostgreSQL database"; exit 2;; esac

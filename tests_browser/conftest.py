@@ -11,7 +11,9 @@ import pytest
 from conftest import PASSWORD
 
 # How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
-EXPECTED = 1
+EXPECTED = 80
+
+PATIENCE = 30_000  # milliseconds until what does not happen has failed
 
 # What Chromium writes for each answer that is no 200; the answers themselves are looked at below.
 ANSWERED_WITH_AN_ERROR = "Failed to load resource: the server responded with a status of"
@@ -35,11 +37,14 @@ def count_passed(config):
 @pytest.fixture
 def open_tab(chromium, live_server):
     """`open_tab(**options)` is a tab of a browser of its own, with Playwright's options."""
+    from playwright.sync_api import expect
+
     findings, contexts = [], []
+    expect.set_options(timeout=PATIENCE)
 
     def open_it(**options):
         context = chromium.new_context(base_url=live_server.url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         watch(context, urlsplit(live_server.url).netloc, findings)
         return context.new_page()
@@ -65,10 +70,14 @@ def watch(context, host, findings):
         if message.type in ("error", "warning") and not is_answer:
             findings.append(f"console, {message.type}: {message.text}")
 
+    def note_failure(request):
+        if request.failure != "net::ERR_ABORTED":  # by a click on the way to the next page
+            findings.append(f"{request.failure}: {request.url}")
+
     context.on("request", note_request)
     context.on("response", note_response)
     context.on("console", note_console)
-    context.on("requestfailed", lambda request: findings.append(f"failed: {request.url}"))
+    context.on("requestfailed", note_failure)
     context.on("weberror", lambda error: findings.append(f"script: {error.error}"))
 
 

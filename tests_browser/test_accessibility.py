@@ -1,7 +1,6 @@
 """axe-core on every page: WCAG 2.2 AA, light and dark, as wide as a phone and as a desk."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -20,6 +19,9 @@ from tokens.models import IssuedToken
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SIZES = [{"width": 1280, "height": 800}, {"width": 360, "height": 640}]
 
+# The admin fades from one colour into the other.
+COLOURS_CHANGED = "Promise.all(document.getAnimations().map(each => each.finished.catch(() => 0)))"
+
 
 def refuse(request):
     raise SuspiciousOperation("A request that cannot be read.")
@@ -34,16 +36,27 @@ urlpatterns = [path("refuse", refuse), path("fail", fail), *site_urls]
 
 def assert_accessible(tab, *, exclude=()):
     """axe finds nothing, and nothing is wider than the screen."""
+    findings = []
     for size in SIZES:
         tab.set_viewport_size(size)
         for scheme in ("light", "dark"):
-            tab.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            options = {"runOnly": {"type": "tag", "values": WCAG}}
-            results = Axe().run(tab, {"exclude": [[css] for css in exclude]}, options)
-            where = f"{tab.url}, {scheme}, {size['width']} px wide"
-            assert not results.response["violations"], f"{where}: {results.generate_report()}"
+            tab.emulate_media(color_scheme=scheme)
+            tab.evaluate(COLOURS_CHANGED)
+            for rule, target, message in violations(tab, exclude):
+                findings.append(f"{size['width']} px, {scheme}, {rule}: {target}: {message}")
         width = tab.evaluate("document.documentElement.scrollWidth")
-        assert width <= size["width"], f"{where}: {width} px of content"
+        if width > size["width"]:
+            findings.append(f"{size['width']} px: the page is {width} px wide")
+    if findings:
+        pytest.fail("\n".join([tab.url, *findings]))
+
+
+def violations(tab, exclude):
+    options = {"runOnly": {"type": "tag", "values": WCAG}}
+    found = Axe().run(tab, {"exclude": [[css] for css in exclude]}, options).response
+    for violation in found["violations"]:
+        for node in violation["nodes"]:
+            yield violation["id"], " ".join(map(str, node["target"])), node["failureSummary"]
 
 
 @pytest.fixture
@@ -208,7 +221,7 @@ def test_one_device(hers):
 
 def test_many_devices_with_all_unfolded(hers, alice, api, age, ended, settings):
     settings.MAX_DEVICES_PER_USER = 100
-    for number in range(23):
+    for _ in range(23):
         api(alice, headers={"user-agent": FIREFOX})
     long = alice.devices.filter(kind="api", revoked_at=None).last()
     long.name, long.user_agent, long.location = "W" * 64, "x" * 512, "y" * 128
@@ -270,8 +283,8 @@ def test_password_change(hers):
 # The admin
 
 
-def revoke_page(device):
-    return f"/admin/tokens/issuedtoken/{device.pk}/revoke/"
+# Django's own widget for choosing several labels the icon of its search box, which is no control.
+STOCK = [".help-tooltip.search-label-icon"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +305,7 @@ def revoke_page(device):
 )
 def test_admin(staffs, phone, ended, alice, address):
     staffs.goto(address.format(device=phone.device.pk, user=alice.pk))
-    assert_accessible(staffs)
+    assert_accessible(staffs, exclude=STOCK)
 
 
 def test_selection_in_the_admin(staffs, phone, alice, bob, api, root, age):
@@ -300,7 +313,7 @@ def test_selection_in_the_admin(staffs, phone, alice, bob, api, root, age):
     staffs.goto("/admin/tokens/issuedtoken/")
     staffs.get_by_label("Select all objects on this page for an action").check()
     staffs.get_by_label("Action:").select_option(label="Revoke the selected devices")
-    staffs.get_by_role("button", name="Run").click()
+    staffs.get_by_role("button", name="Go", exact=True).click()
     expect(staffs.get_by_label("Note, shown to the person")).to_be_visible()
     assert_accessible(staffs)
 

@@ -76,7 +76,7 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or self.may_revoke(request, obj.user):
+        if obj is None or (obj.state == State.LIVE and self.may_revoke(request, obj.user)):
             return fieldsets
         (title, first), *others = fieldsets
         fields = [field for field in first["fields"] if field != "revoke"]
