@@ -47,6 +47,9 @@ format: $(VENV)/installed-dev ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/installed-dev ## Measure what a request's authentication costs, beside Simple JWT
+	$(BIN)/python benchmarks/authenticate.py
+
 clean: ## Remove the virtual environment, caches and the demo database
 	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	rm -f db.sqlite3* test-db.sqlite3* .dev-keys.json
