@@ -1,16 +1,20 @@
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, Count, F, Max, Q, Value, When
 from django.db.models.functions import Coalesce, Least, Now
 from django.utils.timesince import timesince
 
 from accounts.models import User
 from tokens.client import DeviceType, device_label, parse_user_agent
+
+BATCHES_AHEAD = 20
 
 
 class State(models.TextChoices):
@@ -59,6 +63,58 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
     def of_kind(self, kind: str) -> "IssuedTokenQuerySet":
         return self.filter(kind=kind)
 
+    def matching(
+        self,
+        *,
+        user: User | None = None,
+        network: IPv4Network | IPv6Network | None = None,
+        signed_in_after: datetime | None = None,
+        signed_in_before: datetime | None = None,
+        os: str | None = None,
+        client: str | None = None,
+        role: str | None = None,
+        not_seen_since: datetime | None = None,
+    ) -> "IssuedTokenQuerySet":
+        """Devices for which everything given holds; without anything, all.
+
+        `network` is where they signed in from or were last seen, `client` the program ("Firefox")
+        and `role` the name of one that their user has.
+        """
+        devices = self
+        if user is not None:
+            devices = devices.filter(user=user)
+        if network is not None:
+            devices = devices.filter(Q(ip_address__within=network) | Q(last_ip__within=network))
+        if signed_in_after is not None:
+            devices = devices.filter(created_at__gte=signed_in_after)
+        if signed_in_before is not None:
+            devices = devices.filter(created_at__lt=signed_in_before)
+        if os is not None:
+            devices = devices.filter(os__iexact=os)
+        if client is not None:
+            devices = devices.filter(browser__iexact=client)
+        if role is not None:
+            devices = devices.filter(user__in=User.objects.filter(roles__name=role))
+        if not_seen_since is not None:
+            devices = devices.filter(last_seen_at__lte=not_seen_since)
+        return devices
+
+    def summary(self) -> dict[str, Any]:
+        """How many these are (`devices`, of how many `people`) and when the `newest` signed in."""
+        return self.aggregate(
+            devices=Count("pk"), people=Count("user", distinct=True), newest=Max("created_at")
+        )
+
+    def breakdown(self, largest: int = 5) -> dict[str, list[tuple[str, int]]]:
+        """How many of these devices there are of each OS, client, kind and place: of each the
+        `largest` groups, "" being what is unknown. One query."""
+        names = ["os", "browser", "kind", "location"]
+        counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        for *values, count in self.order_by().values_list(*names).annotate(count=Count("pk")):
+            for name, value in zip(names, values, strict=True):
+                counts[name][value] += count
+        return {name: counter.most_common(largest) for name, counter in counts.items()}
+
     def never_used(self) -> "IssuedTokenQuerySet":
         """Devices that made no request since their sign-in."""
         return self.filter(generation=1, confirmed=False)
@@ -85,18 +141,16 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
     revoke.alters_data = True  # type: ignore[attr-defined]
 
     def in_batches(self, size: int) -> Iterator["IssuedTokenQuerySet"]:
-        """These devices in batches of `size`, in primary-key order, each found when reached.
+        """These devices in batches of `size`, in primary-key order.
 
-        A batch may take its devices out of this queryset.
+        Found some batches ahead, since finding a few among many may take long; so whoever acts
+        on a batch states its condition again. It may take its devices out of this queryset.
         """
         after = uuid.UUID(int=0)
-        while True:
-            keys = list(
-                self.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:size]
-            )
-            if not keys:
-                return
-            yield IssuedToken.objects.filter(pk__in=keys)
+        ordered = self.order_by("pk").values_list("pk", flat=True)
+        while keys := list(ordered.filter(pk__gt=after)[: size * BATCHES_AHEAD]):
+            for start in range(0, len(keys), size):
+                yield IssuedToken.objects.filter(pk__in=keys[start : start + size])
             after = keys[-1]
 
 

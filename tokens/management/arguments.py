@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from django.core.management.base import CommandError
 
-from accounts.models import User
+from accounts.models import Role, User
 
 DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "": "days"}
@@ -19,6 +19,13 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1.")
     return int(text)
+
+
+def word(text: str) -> str:
+    """Anything but nothing: an empty variable of a script must not widen what is meant."""
+    if not text.strip():
+        raise ArgumentTypeError("it is empty.")
+    return text
 
 
 def duration(text: str) -> timedelta:
@@ -59,3 +66,10 @@ def find_user(username: str) -> User:
     if user is None:
         raise CommandError(f"There is no user {username!r}.")
     return user
+
+
+def find_role(name: str) -> str:
+    """The name, if a role has it. Raise CommandError."""
+    if not Role.objects.filter(name=name).exists():
+        raise CommandError(f"There is no role {name!r}.")
+    return name

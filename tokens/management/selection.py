@@ -1,22 +1,18 @@
 """The options that say which devices a command is about."""
 
 from argparse import ArgumentParser
-from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.utils import timezone
 
-from tokens.management.arguments import duration, find_user, moment, network
+from tokens.management.arguments import duration, find_role, find_user, moment, network, word
 from tokens.models import IssuedToken, IssuedTokenQuerySet
-
-PREDICATES = ("user", "ip", "signed_in_after", "signed_in_before", "os", "inactive_for")
 
 
 def add_predicates(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("which devices", "All that are given must hold.")
-    group.add_argument("--user", metavar="USERNAME", help="of this user")
+    group.add_argument("--user", metavar="USERNAME", type=word, help="of this user")
+    group.add_argument("--role", metavar="NAME", type=word, help="of users who have this role")
     group.add_argument(
         "--ip",
         metavar="ADDRESS_OR_CIDR",
@@ -35,7 +31,12 @@ def add_predicates(parser: ArgumentParser) -> None:
         type=moment,
         help="signed in before this ISO 8601 time (UTC)",
     )
-    group.add_argument("--os", help="on this system, as the lists name it: Android, iOS, Windows")
+    group.add_argument(
+        "--os", type=word, help="on this system, as the lists name it: Android, iOS, Windows"
+    )
+    group.add_argument(
+        "--client", type=word, help="of this program, as the lists name it: Firefox, curl"
+    )
     group.add_argument(
         "--inactive-for",
         metavar="DURATION",
@@ -44,36 +45,25 @@ def add_predicates(parser: ArgumentParser) -> None:
     )
 
 
-def is_selective(options: dict[str, Any]) -> bool:
-    """Whether any predicate is given."""
-    return any(options[name] is not None for name in PREDICATES)
+def read_criteria(options: dict[str, Any]) -> dict[str, Any]:
+    """What is given of the options, as `IssuedTokenQuerySet.matching()` takes it.
 
-
-def select_devices(
-    *,
-    user: str | None,
-    ip: IPv4Network | IPv6Network | None,
-    signed_in_after: datetime | None,
-    signed_in_before: datetime | None,
-    os: str | None,
-    inactive_for: timedelta | None,
-    **options: Any,
-) -> IssuedTokenQuerySet:
-    """The devices for which every given predicate holds; all without any.
-
-    Raise CommandError for an unknown user.
+    Raise CommandError for an unknown user or role.
     """
-    devices = IssuedToken.objects.all()
-    if user is not None:
-        devices = devices.filter(user=find_user(user))
-    if ip is not None:
-        devices = devices.filter(Q(ip_address__within=ip) | Q(last_ip__within=ip))
-    if signed_in_after is not None:
-        devices = devices.filter(created_at__gte=signed_in_after)
-    if signed_in_before is not None:
-        devices = devices.filter(created_at__lt=signed_in_before)
-    if os is not None:
-        devices = devices.filter(os__iexact=os)
-    if inactive_for is not None:
-        devices = devices.filter(last_seen_at__lte=Now() - inactive_for)
-    return devices
+    inactive_for = options["inactive_for"]
+    criteria = {
+        "user": options["user"] and find_user(options["user"]),
+        "role": options["role"] and find_role(options["role"]),
+        "network": options["ip"],
+        "signed_in_after": options["signed_in_after"],
+        "signed_in_before": options["signed_in_before"],
+        "os": options["os"],
+        "client": options["client"],
+        "not_seen_since": inactive_for and timezone.now() - inactive_for,
+    }
+    return {name: value for name, value in criteria.items() if value}
+
+
+def select_devices(options: dict[str, Any]) -> IssuedTokenQuerySet:
+    """The devices for which every given option holds; all without any."""
+    return IssuedToken.objects.matching(**read_criteria(options))

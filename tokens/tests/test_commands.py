@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts.models import User
+from accounts.models import Role, User
 from conftest import FIREFOX
 from tokens.keys import KeyRing
 from tokens.models import IssuedToken
@@ -112,6 +112,8 @@ def test_list_devices_as_json_is_the_device_of_the_api(laptop, script):
         ["--ip", LONDON],
         ["--ip", "81.2.69.200/24"],
         ["--os", "linux"],
+        ["--client", "firefox"],
+        ["--role", "support"],
         ["--inactive-for", "2d"],
         ["--inactive-for", "2"],
         ["--inactive-for", "48h"],
@@ -119,7 +121,8 @@ def test_list_devices_as_json_is_the_device_of_the_api(laptop, script):
         ["--user", "alice", "--ip", LONDON, "--os", "Linux", "--inactive-for", "1d"],
     ],
 )
-def test_every_predicate_selects(laptop, script, age, predicates):
+def test_every_predicate_selects(laptop, script, age, alice, predicates):
+    alice.roles.add(Role.objects.get(name="support"))
     age(laptop.device, days=3)
     assert [device["user"] for device in _listed(*predicates)] == ["alice"]
 
@@ -129,6 +132,8 @@ def test_every_predicate_selects(laptop, script, age, predicates):
     [
         ["--user", "alice", "--ip", SWEDEN],
         ["--os", "Windows"],
+        ["--client", "Chrome"],
+        ["--role", "admin"],
         ["--ip", "2001:db8::/32"],
         ["--inactive-for", "4d"],
     ],
@@ -162,6 +167,9 @@ def test_times_of_sign_in_are_utc_and_half_open(laptop):
     ("args", "message"),
     [
         (["--user", "carol"], "There is no user 'carol'."),
+        (["--role", "boss"], "There is no role 'boss'."),
+        (["--os", " "], "argument --os: it is empty."),
+        (["--user", ""], "argument --user: it is empty."),
         (["--ip", "here"], "'here' is neither an IP address nor a CIDR block."),
         (["--ip", "fe80::1%eth0"], "'fe80::1%eth0' is neither an IP address nor a CIDR block."),
         (
@@ -242,20 +250,29 @@ def test_revoking_leaves_what_has_ended_before_as_it_was(laptop, script):
 def test_a_dry_run_shows_what_would_end_and_ends_nothing(laptop, script):
     out = run("revoke_devices", "--user", "alice", "--dry-run").splitlines()
     assert columns(out[1])[:2] == ["alice", "Firefox on Linux"]
-    assert out[2:] == ["Would revoke 1 live device. Nothing was changed."]
+    assert out[2:] == ["Would revoke 1 live device of 1 person.", "Nothing was changed."]
     assert laptop.get("me").status_code == 200
 
 
-def test_a_dry_run_shows_a_sample_of_many(api, alice):
-    for _ in range(12):
+def test_a_dry_run_shows_a_sample_and_a_breakdown_of_many(api, alice, bob):
+    for _ in range(9):
         api(alice)
+    for _ in range(3):
+        api(bob, HTTP_USER_AGENT=FIREFOX)
     out = run("revoke_devices", "--all", "--dry-run").splitlines()
-    assert len(out) == 1 + 10 + 2
-    assert out[-2:] == ["... and 2 more.", "Would revoke 12 live devices. Nothing was changed."]
+    assert out[11:] == [
+        "... and 2 more:",
+        "  by OS: unknown 9, Linux 3",
+        "  by client: unknown 9, Firefox 3",
+        "  by kind: api 12",
+        "  by place: unknown 12",
+        "Would revoke 12 live devices of 2 people.",
+        "Nothing was changed.",
+    ]
 
 
 def test_a_dry_run_of_nothing_says_so(db):
-    expected = "Would revoke 0 live devices. Nothing was changed.\n"
+    expected = "Would revoke 0 live devices.\nNothing was changed.\n"
     assert run("revoke_devices", "--all", "--dry-run") == expected
 
 
@@ -275,6 +292,7 @@ def test_revoke_devices_as_json_counts(laptop, script):
         ),
         (["--all", "--note", "x" * 501], "The note is longer than 500 characters."),
         (["--user", "carol"], "There is no user 'carol'."),
+        (["--user", "alice", "--os", ""], "Error: argument --os: it is empty."),
     ],
 )
 def test_revoke_devices_refuses_what_it_cannot_mean(laptop, args, message):

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, state, limit, as_json, **options):
-        devices = select_devices(**options)
+        devices = select_devices(options)
         if state != "all":
             devices = devices.in_state(state)
         devices = devices.with_state().order_by("-created_at", "-pk")

@@ -1,15 +1,16 @@
 import json
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from tokens import flows
-from tokens.management.arguments import find_user
 from tokens.management.progress import progress_bar
-from tokens.management.selection import add_predicates, is_selective, select_devices
+from tokens.management.selection import add_predicates, read_criteria
 from tokens.management.tables import device_table
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 SAMPLE = 10
+TITLES = {"os": "OS", "browser": "client", "kind": "kind", "location": "place"}
 
 
 class Command(BaseCommand):
@@ -30,43 +31,58 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options):
-        _check(options)
-        devices = select_devices(**options).live()
-        matched = devices.count()
-        revoked = 0 if options["dry_run"] else _revoke(devices, matched, options)
+        criteria = read_criteria(options)
+        _check(options, criteria)
+        devices = IssuedToken.objects.matching(**criteria).live()
+        summary = devices.summary()
+        revoked = 0 if options["dry_run"] else _revoke(devices, summary, criteria, options)
         if options["as_json"]:
-            self.stdout.write(json.dumps({"matched": matched, "revoked": revoked}))
+            self.stdout.write(json.dumps({"matched": summary["devices"], "revoked": revoked}))
         elif options["dry_run"]:
-            self._show_sample(devices, matched)
+            self._show(devices, summary)
         else:
             self.stdout.write(f"Revoked {_devices(revoked)}.")
 
-    def _show_sample(self, devices: IssuedTokenQuerySet, matched: int) -> None:
+    def _show(self, devices: IssuedTokenQuerySet, summary: dict[str, Any]) -> None:
+        matched = summary["devices"]
         if matched:
             sample = devices.with_state().order_by("-created_at", "-pk")[:SAMPLE]
             self.stdout.write(device_table(sample))
         if matched > SAMPLE:
-            self.stdout.write(f"... and {matched - SAMPLE} more.")
-        self.stdout.write(f"Would revoke {_devices(matched)}. Nothing was changed.")
+            self.stdout.write(f"... and {matched - SAMPLE} more:")
+            for title, groups in devices.breakdown().items():
+                listed = ", ".join(f"{name or 'unknown'} {count}" for name, count in groups)
+                self.stdout.write(f"  by {TITLES[title]}: {listed}")
+        self.stdout.write(f"Would revoke {_devices(matched)}{_of_people(summary)}.")
+        self.stdout.write("Nothing was changed.")
 
 
-def _check(options: dict) -> None:
-    if options["all"] and is_selective(options):
+def _check(options: dict[str, Any], criteria: dict[str, Any]) -> None:
+    if options["all"] and criteria:
         raise CommandError("--all stands alone: leave it out to revoke only what you describe.")
-    if not options["all"] and not is_selective(options):
+    if not options["all"] and not criteria:
         raise CommandError("Say which devices, by --user, --ip or the like, or --all.")
     if len(options["note"]) > flows.NOTE_LENGTH:
         raise CommandError(f"The note is longer than {flows.NOTE_LENGTH} characters.")
 
 
-def _revoke(devices: IssuedTokenQuerySet, matched: int, options: dict) -> int:
+def _revoke(
+    devices: IssuedTokenQuerySet,
+    summary: dict[str, Any],
+    criteria: dict[str, Any],
+    options: dict[str, Any],
+) -> int:
+    """End the devices that were counted: whoever signs in again meanwhile stays."""
     note = options["note"]
-    if options["user"] is not None:
-        return flows.revoke_for_user(find_user(options["user"]), devices, by=None, note=note)
+    if "user" in criteria:
+        return flows.revoke_for_user(criteria["user"], devices, by=None, note=note)
+    if not summary["devices"]:
+        return 0
+    counted = devices.filter(created_at__lte=summary["newest"])
     revoked = 0
-    with progress_bar(matched, hidden=options["as_json"]) as bar:
+    with progress_bar(summary["devices"], hidden=options["as_json"]) as bar:
         reason = IssuedToken.Reason.INCIDENT
-        for _, ended in flows.revoke_in_batches(devices, reason=reason, note=note):
+        for _, ended in flows.revoke_in_batches(counted, reason=reason, note=note):
             revoked += ended
             bar.update(ended)
     return revoked
@@ -74,3 +90,9 @@ def _revoke(devices: IssuedTokenQuerySet, matched: int, options: dict) -> int:
 
 def _devices(count: int) -> str:
     return "1 live device" if count == 1 else f"{count} live devices"
+
+
+def _of_people(summary: dict[str, Any]) -> str:
+    if not summary["people"]:
+        return ""
+    return " of 1 person" if summary["people"] == 1 else f" of {summary['people']} people"
