@@ -1,4 +1,5 @@
 import uuid
+from typing import Any
 
 from django.contrib.auth import authenticate
 from django.db import transaction
@@ -25,6 +26,8 @@ from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 from tokens.receivers import keep_handle
 from tokens.serializers import (
     DeviceSerializer,
+    IncidentResultSerializer,
+    IncidentSerializer,
     LoginSerializer,
     NoteSerializer,
     PairSerializer,
@@ -35,6 +38,7 @@ from tokens.serializers import (
     RevokedSerializer,
 )
 
+SAMPLE = 20  # devices that a dry run shows
 STATE_PARAMETER = OpenApiParameter(
     "state", enum=[*State.values, "all"], default=State.LIVE, description="Which devices."
 )
@@ -284,6 +288,64 @@ class UserDeviceRevokeView(generics.GenericAPIView):
         user = get_user(username)
         device = get_device_of(user, id)
         return revoke_as_staff(request, user, user.devices.filter(pk=device.pk))
+
+
+class IncidentView(generics.GenericAPIView):
+    """Find the live devices of many people by what they have in common, and end them.
+
+    A request ends at most 10,000, so that none runs into a time limit: repeat it until nothing
+    remains, with `signed_in_before`, so that people who sign in again meanwhile stay. People are
+    mailed by a request that finds at most 1,000.
+    """
+
+    serializer_class = IncidentSerializer
+    permission_classes = [HasPermission("tokens.revoke_issuedtoken"), IsFresh]
+
+    @extend_schema(
+        operation_id="users_devices_revoke_matching",
+        request=IncidentSerializer,
+        responses={200: IncidentResultSerializer},
+    )
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        devices = IssuedToken.objects.matching(**asked["criteria"]).live()
+        devices = devices.touchable_by(request.user).exclude(pk=request.auth.pk)
+        result = devices.summary()
+        result |= {"matched": result["devices"], "revoked": 0, "remaining": result["devices"]}
+        if asked["dry_run"]:
+            result |= look_at(devices)
+        elif result["matched"]:
+            result["revoked"] = revoke_piece(devices, result, request.user, asked["note"])
+            result["remaining"] = devices.filter(created_at__lte=result["newest"]).count()
+        return Response(IncidentResultSerializer(result).data)
+
+
+def look_at(devices: IssuedTokenQuerySet) -> dict[str, Any]:
+    """What a dry run shows beside the counts."""
+    groups = {
+        title: [{"name": name, "count": count} for name, count in largest]
+        for title, largest in devices.breakdown().items()
+    }
+    return {
+        "sample": devices.with_state().order_by("-created_at", "-pk")[:SAMPLE],
+        "breakdown": groups,
+    }
+
+
+def revoke_piece(devices: IssuedTokenQuerySet, found: dict[str, Any], by: User, note: str) -> int:
+    """End at most PIECE of the devices that were found; return how many."""
+    counted = devices.filter(created_at__lte=found["newest"])
+    tell = found["matched"] <= flows.MAILED
+    revoked = 0
+    for _, ended in flows.revoke_in_batches(
+        counted, reason=IssuedToken.Reason.INCIDENT, by=by, note=note, tell=tell
+    ):
+        revoked += ended
+        if revoked >= flows.PIECE:
+            break
+    return revoked
 
 
 def get_device_of(user: User, id: str) -> IssuedToken:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from ipaddress import ip_address as parse_ip
 from pathlib import Path
 from urllib.parse import unquote
@@ -137,6 +137,14 @@ def client_address(
             break
         address = forwarded
     return str(address) if address else None
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """An address or a CIDR block. Raise ValueError, also for a zone (`%eth0`): it means nothing
+    outside its own host."""
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone")
+    return ip_network(text.strip(), strict=False)
 
 
 def is_trusted(remote_addr: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -60,6 +60,10 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
         ended = self.with_state().annotate(ended_at=end).filter(ended_at__gte=time)
         return ended.exclude(pk__in=self.live().values("pk")).order_by("-ended_at")
 
+    def touchable_by(self, user: User) -> "IssuedTokenQuerySet":
+        """Devices that this member of staff may end: a superuser's only as a superuser."""
+        return self if user.is_superuser else self.filter(user__is_superuser=False)
+
     def of_kind(self, kind: str) -> "IssuedTokenQuerySet":
         return self.filter(kind=kind)
 

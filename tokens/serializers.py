@@ -1,13 +1,14 @@
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.models import User
+from accounts.models import Role, User
 from accounts.serializers import (
     PasswordField,
     UniqueNames,
     UsernameField,
     validate_new_password,
 )
-from tokens.client import clean_text
+from tokens.client import clean_text, parse_network
 from tokens.flows import NAME_LENGTH, NOTE_LENGTH
 from tokens.models import IssuedToken, State
 
@@ -136,6 +137,72 @@ class NoteSerializer(serializers.Serializer):
         default="",
         help_text="Shown to the person.",
     )
+
+
+class OwnedDeviceSerializer(DeviceSerializer):
+    """A device among those of many people."""
+
+    username = serializers.CharField(source="user.username", read_only=True)
+
+    class Meta(DeviceSerializer.Meta):
+        fields = ["username", *DeviceSerializer.Meta.fields]
+        read_only_fields = fields
+
+
+@extend_schema_field({"type": "string", "example": "203.0.113.0/24"})
+class NetworkField(serializers.CharField):
+    """An address or a CIDR block, as `ipaddress.ip_network`."""
+
+    def to_internal_value(self, data):
+        try:
+            return parse_network(super().to_internal_value(data))
+        except ValueError:
+            raise serializers.ValidationError(
+                "Write an IP address or a network, 203.0.113.0/24."
+            ) from None
+
+
+class IncidentSerializer(NoteSerializer):
+    """Which devices, all that is given must hold; or all of them. A dry run unless told."""
+
+    network = NetworkField(required=False, help_text="Signed in from it, or last seen there.")
+    signed_in_after = serializers.DateTimeField(required=False)
+    signed_in_before = serializers.DateTimeField(required=False)
+    not_seen_since = serializers.DateTimeField(required=False)
+    os = serializers.CharField(required=False, help_text="As lists name it: Android, iOS.")
+    client = serializers.CharField(required=False, help_text="As lists name it: Firefox.")
+    role = serializers.SlugRelatedField(
+        slug_field="name", queryset=Role.objects.all(), required=False
+    )
+    all = serializers.BooleanField(default=False, help_text="Every device of everybody.")
+    dry_run = serializers.BooleanField(default=True)
+
+    def validate_role(self, role):
+        return role.name
+
+    def validate(self, attrs):
+        note, everybody, dry_run = (attrs.pop(name) for name in ("note", "all", "dry_run"))
+        if everybody == bool(attrs):
+            raise serializers.ValidationError(
+                "Say which devices by at least one field, or all of them by all alone."
+            )
+        return {"criteria": attrs, "note": note, "dry_run": dry_run}
+
+
+class GroupSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class IncidentResultSerializer(serializers.Serializer):
+    """What was found, live. A dry run shows the newest of them and what they have in common."""
+
+    matched = serializers.IntegerField(help_text="Live devices before this request.")
+    people = serializers.IntegerField()
+    revoked = serializers.IntegerField()
+    remaining = serializers.IntegerField(help_text="Repeat the request until it is 0.")
+    breakdown = serializers.DictField(child=GroupSerializer(many=True), required=False)
+    sample = OwnedDeviceSerializer(many=True, required=False)
 
 
 class RevokedSerializer(serializers.Serializer):

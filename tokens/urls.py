@@ -23,6 +23,7 @@ urlpatterns = [
     path("password", api.PasswordView.as_view(), name="password"),
     path("devices", api.DeviceListView.as_view(), name="devices"),
     path("devices/<str:id>", api.DeviceView.as_view(), name="device"),
+    path("users/devices/revoke", api.IncidentView.as_view(), name="incident"),
     path(
         "users/<username:username>/devices",
         api.UserDeviceListView.as_view(),

@@ -9,12 +9,13 @@ from tokens import flows
 from tokens.admin.display import ago, revoke_link
 from tokens.admin.export import csv_response, json_response
 from tokens.admin.filters import CappedPaginator, OSFilter, StateFilter, search
+from tokens.admin.incident import IncidentPage
 from tokens.admin.revocation import RevokePages
 from tokens.models import IssuedToken, State
 
 
 @admin.register(IssuedToken)
-class DeviceAdmin(RevokePages, admin.ModelAdmin):
+class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
 
     list_display = [
@@ -92,8 +93,10 @@ class DeviceAdmin(RevokePages, admin.ModelAdmin):
         return self.list_display[:-1]
 
     def get_urls(self):
+        incident = self.admin_site.admin_view(self.incident_view)
         revoke = self.admin_site.admin_view(self.revoke_view)
         return [
+            path("incident/", incident, name="tokens_issuedtoken_incident"),
             path("<path:object_id>/revoke/", revoke, name="tokens_issuedtoken_revoke"),
             *super().get_urls(),
         ]

@@ -1,3 +1,8 @@
+"""The confirmation before devices are revoked, and the revocation, piece by piece."""
+
+from typing import Any
+
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
@@ -14,6 +19,15 @@ from tokens.step_up import ask_for_password
 SHOWN = 20  # devices on a confirmation page and on a user's page
 
 
+class ProgressForm(forms.Form):
+    """How far a revocation in pieces is, as its page carries it from one request to the next."""
+
+    total = forms.IntegerField()
+    done = forms.IntegerField()
+    # Of the devices that were counted: whoever signs in again meanwhile stays.
+    newest = forms.DateTimeField()
+
+
 class RevokePages:
     """The confirmation page before devices are revoked, shared by every button and action."""
 
@@ -25,7 +39,16 @@ class RevokePages:
     def may_revoke(self, request, user: User) -> bool:
         return self.has_revoke_permission(request) and request.user.may_touch(user)
 
-    def confirm_revoke(self, request, devices: IssuedTokenQuerySet, *, back: str, user=None):
+    def confirm_revoke(
+        self,
+        request,
+        devices: IssuedTokenQuerySet,
+        *,
+        back: str,
+        user: User | None = None,
+        reason: str = IssuedToken.Reason.STAFF,
+        **context: Any,
+    ):
         """Show what would end; on the confirmed POST end it and go `back`.
 
         A superuser's devices are left out unless a superuser asks, and so is the current device
@@ -33,53 +56,103 @@ class RevokePages:
         """
         if not self.has_revoke_permission(request):
             raise PermissionDenied
-        devices = devices.live()
-        if not request.user.is_superuser:
-            devices = devices.filter(user__is_superuser=False)
-        current = devices.filter(pk=get_device(request).pk)
-        holds_current = current.exists()
-        if not (holds_current and request.POST.get("include_current")):
-            devices = devices.exclude(pk=get_device(request).pk)
+        live = devices.live().touchable_by(request.user)
+        current = live.filter(pk=get_device(request).pk)
+        devices = live.exclude(pk=get_device(request).pk)
         if request.method == "POST" and request.POST.get("confirmed"):
-            several = user is None and devices.exclude(user=devices.values("user")[:1]).exists()
+            ticked = bool(request.POST.get("include_current"))
+            if user is not None:
+                return self._revoke_of_user(request, user, live if ticked else devices, back)
+            too = current if ticked else current.none()
+            several = devices.exclude(user=devices.values("user")[:1]).exists()
             return (several and ask_for_password(request)) or self._revoke(
-                request, devices, back, user
+                request, devices, too, back, reason
             )
-        context = {
+        summary = devices.summary()
+        context |= {
             **self.admin_site.each_context(request),
-            "title": "Revoke devices",
             "opts": IssuedToken._meta,
-            "count": devices.count(),
-            "devices": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
-            "holds_current": holds_current,
+            "count": summary["devices"],
+            "people": summary["people"],
+            "shown": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
+            "breakdown": summary["devices"] > SHOWN and _titled(devices.breakdown()),
+            "mailed": summary["devices"] <= flows.MAILED,
+            "holds_current": current.exists(),
             "held": _held(request),
             "note_length": flows.NOTE_LENGTH,
             "back": back,
         }
+        context.setdefault("title", "Revoke devices")
         return TemplateResponse(request, self.revoke_template, context)
 
-    def _revoke(self, request, devices, back, user):
-        note = clean_text(request.POST.get("note", ""), flows.NOTE_LENGTH)
-        ends_here = devices.filter(pk=get_device(request).pk).exists()
-        if user is not None:
-            keys = list(devices.values_list("pk", flat=True))
-            batches = [
-                (
-                    IssuedToken.objects.filter(pk__in=keys),
-                    flows.revoke_for_user(user, devices, by=request.user, note=note),
-                )
-            ]
-        else:
-            batches = flows.revoke_in_batches(
-                devices, reason=IssuedToken.Reason.STAFF, by=request.user, note=note
-            )
-        ended = 0
-        for batch, count in batches:
-            ended += count
-            _log_revoked(request, batch, note)
-        word = "device was" if ended == 1 else "devices were"
-        messages.success(request, f"{ended} {word} revoked.")
-        return redirect("admin:login" if ends_here else back)
+    def _revoke_of_user(self, request, user, devices, back):
+        keys = list(devices.values_list("pk", flat=True))
+        note = _note(request)
+        ended = flows.revoke_for_user(user, devices, by=request.user, note=note)
+        _log_revoked(request, IssuedToken.objects.filter(pk__in=keys), note)
+        return _done(request, ended, back, ends_here=get_device(request).pk in keys)
+
+    def _revoke(self, request, devices, too, back, reason):
+        """End at most flows.PIECE of the devices, then show how far it is; at last also end `too`,
+        which would stop whoever is at it."""
+        progress = _progress(request, devices)
+        devices = devices.filter(created_at__lte=progress["newest"])
+        piece = 0
+        for ended in _revoke_and_log(request, devices, reason, progress["total"]):
+            piece += ended
+            if piece >= flows.PIECE:
+                return self._progress_page(request, {**progress, "done": progress["done"] + piece})
+        ends_here = too.exists()
+        piece += sum(_revoke_and_log(request, too, reason, progress["total"]))
+        return _done(request, progress["done"] + piece, back, ends_here=ends_here)
+
+    def _progress_page(self, request, progress):
+        names = ("confirmed", "note", "include_current")
+        held = [(name, request.POST[name]) for name in names if name in request.POST]
+        held += {**progress, "newest": progress["newest"].isoformat()}.items()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Revoking devices",
+            "opts": IssuedToken._meta,
+            "progress": progress,
+            "held": _held(request) + held,
+        }
+        return TemplateResponse(request, "admin/tokens/progress.html", context)
+
+
+def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
+    titles = {"os": "OS", "browser": "client", "location": "place"}
+    return [(titles.get(name, name), groups) for name, groups in breakdown.items()]
+
+
+def _progress(request, devices: IssuedTokenQuerySet) -> dict[str, Any]:
+    """What an earlier request left, or a beginning."""
+    form = ProgressForm(request.POST)
+    if form.is_valid():
+        return form.cleaned_data
+    summary = devices.summary()
+    newest = summary["newest"] or get_device(request).now  # any time does when there is none
+    return {"total": summary["devices"], "done": 0, "newest": newest}
+
+
+def _revoke_and_log(request, devices: IssuedTokenQuerySet, reason: str, total: int):
+    """End the devices, with a line in the history of each; yield how many each batch ended."""
+    note = _note(request)
+    for batch, ended in flows.revoke_in_batches(
+        devices, reason=reason, by=request.user, note=note, tell=total <= flows.MAILED
+    ):
+        _log_revoked(request, batch, note)
+        yield ended
+
+
+def _done(request, ended: int, back: str, *, ends_here: bool):
+    word = "device was" if ended == 1 else "devices were"
+    messages.success(request, f"{ended} {word} revoked.")
+    return redirect("admin:login" if ends_here else back)
+
+
+def _note(request) -> str:
+    return clean_text(request.POST.get("note", ""), flows.NOTE_LENGTH)
 
 
 def _held(request) -> list[tuple[str, str]]:
@@ -88,7 +161,8 @@ def _held(request) -> list[tuple[str, str]]:
     return [(name, value) for name in names for value in request.POST.getlist(name)]
 
 
-def _log_revoked(request, devices, note: str) -> None:
-    """One line in the history of each device."""
+def _log_revoked(request, devices: IssuedTokenQuerySet, note: str) -> None:
+    """One line in the history of each device that this member of staff ended."""
     message = f"Revoked: {note}" if note else "Revoked."
-    LogEntry.objects.log_actions(request.user.pk, devices, CHANGE, change_message=message)
+    ended = devices.filter(revoked_by=request.user)
+    LogEntry.objects.log_actions(request.user.pk, ended, CHANGE, change_message=message)

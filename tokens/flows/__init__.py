@@ -6,7 +6,9 @@ and hand over the user they verified, so that no lock is held while Argon2 works
 
 from tokens.flows.base import Pair, Refused, pair_of
 from tokens.flows.ending import (
+    MAILED,
     NOTE_LENGTH,
+    PIECE,
     end_by_mail,
     end_own_device,
     log_out,
@@ -22,8 +24,10 @@ from tokens.flows.rotation import refresh
 from tokens.flows.use import authenticate, authenticate_browser
 
 __all__ = [
+    "MAILED",
     "NAME_LENGTH",
     "NOTE_LENGTH",
+    "PIECE",
     "Pair",
     "Refused",
     "authenticate",

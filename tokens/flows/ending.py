@@ -13,7 +13,10 @@ from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 logger = logging.getLogger(__name__)
 NOTE_LENGTH = 500
-MAILED = 1000  # devices: if more end at once, nobody is mailed
+# Devices. If more end at once nobody is mailed: a flood of mail comes late, and is taken for spam.
+MAILED = 1000
+# Devices that one request ends, so that none runs into a server's time limit.
+PIECE = 10_000
 Reason = IssuedToken.Reason
 
 
@@ -67,25 +70,24 @@ def revoke_in_batches(
     reason: str,
     by: User | None = None,
     note: str = "",
+    tell: bool = True,
     size: int = 1000,
 ) -> Iterator[tuple[IssuedTokenQuerySet, int]]:
     """End the live devices in `devices`, batch by batch; yield each batch and how many it ended.
 
-    Each batch is its own transaction, so no lock is held for long. The people are mailed once all
-    is done, if at most MAILED devices ended: a flood of mail from here would come late and be
-    taken for spam. All read the note at their next request.
+    Each batch is its own transaction, so no lock is held for long. With `tell` the people are
+    mailed once all is done; without, they read the note at their next request.
     """
     note = clean_text(note, NOTE_LENGTH)
     owners: Counter[User] = Counter()
     for batch in devices.live().in_batches(size):
-        if owners.total() <= MAILED:
+        if tell:
             owners.update(device.user for device in batch.live().select_related("user"))
         ended = batch.live().revoke(reason=reason, by=by, note=note)
         _log_revocation(ended, reason, by=by)
         yield batch, ended
-    if owners.total() <= MAILED:
-        for user, count in owners.items():
-            notices.tell_of_revocation(user, count=count, reason=reason, note=note)
+    for user, count in owners.items():
+        notices.tell_of_revocation(user, count=count, reason=reason, note=note)
 
 
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:

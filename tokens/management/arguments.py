@@ -3,11 +3,12 @@
 import re
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from django.core.management.base import CommandError
 
 from accounts.models import Role, User
+from tokens.client import parse_network
 
 DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "": "days"}
@@ -51,13 +52,11 @@ def moment(text: str) -> datetime:
 
 
 def network(text: str) -> IPv4Network | IPv6Network:
-    """An address or a CIDR block. A zone (`%eth0`) means nothing outside its own host."""
+    """An address or a CIDR block."""
     try:
-        if "%" not in text:
-            return ip_network(text, strict=False)
+        return parse_network(text)
     except ValueError:
-        pass
-    raise ArgumentTypeError(f"{text!r} is neither an IP address nor a CIDR block.")
+        raise ArgumentTypeError(f"{text!r} is neither an IP address nor a CIDR block.") from None
 
 
 def find_user(username: str) -> User:

@@ -456,7 +456,7 @@ def test_confirmation_lists_what_ends_and_does_nothing_yet(browser, support, api
     asked = select(page, [phone.device, tablet.device])
 
     text = text_of(asked)
-    assert "These 2 devices are signed out at the next request." in text
+    assert "These 2 devices of 2 people are signed out at the next request." in text
     assert "Safari on iPhone, alice" in text
     assert ", bob" in text
     assert 'value="Revoke 2 devices"' in asked.content.decode()
@@ -492,7 +492,7 @@ def test_revocation_of_everything_a_filter_shows(browser, support, alice, bob):
     query = "?os=Windows"
 
     asked = select(page, listed(page, query)[:50], query, select_across="1", index="0")
-    assert "These 123 devices are" in text_of(asked)
+    assert "These 123 devices of 2 people are" in text_of(asked)
     answer = confirm(page, asked, note="Windows is over.")
 
     assert "123 devices were revoked." in text_of(page.get(answer.url))

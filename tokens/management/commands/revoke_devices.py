@@ -81,8 +81,9 @@ def _revoke(
     counted = devices.filter(created_at__lte=summary["newest"])
     revoked = 0
     with progress_bar(summary["devices"], hidden=options["as_json"]) as bar:
+        tell = summary["devices"] <= flows.MAILED
         reason = IssuedToken.Reason.INCIDENT
-        for _, ended in flows.revoke_in_batches(counted, reason=reason, note=note):
+        for _, ended in flows.revoke_in_batches(counted, reason=reason, note=note, tell=tell):
             revoked += ended
             bar.update(ended)
     return revoked

@@ -1,0 +1,2 @@
+// Goes on by itself where "Go on" would have to be pressed.
+document.getElementById("continue").requestSubmit();
