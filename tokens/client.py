@@ -252,6 +252,12 @@ def device_label(*, browser: str, os: str, device_type: str) -> str:
     return f"{what} on {where}" if where else what
 
 
+def client_name(user_agent: str) -> str:
+    """The label of a client from its user agent alone. As dear as `parse_user_agent`."""
+    agent = parse_user_agent(user_agent)
+    return device_label(browser=agent.browser, os=agent.os, device_type=agent.device_type)
+
+
 def _where(os: str, device_type: str) -> str:
     if os == "iOS":
         apple: dict[str, str] = {DeviceType.PHONE: "iPhone", DeviceType.TABLET: "iPad"}

@@ -1,18 +1,18 @@
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Case, Count, F, Max, Q, Value, When
-from django.db.models.functions import Coalesce, Least, Now
+from django.db.models.functions import Coalesce, Least, Now, TruncDate
 from django.utils.timesince import timesince
 
 from accounts.models import User
-from tokens.client import DeviceType, device_label, parse_user_agent
+from tokens.client import DeviceType, client_name, device_label
 
 BATCHES_AHEAD = 20
 
@@ -249,6 +249,9 @@ class IssuedToken(models.Model):
                 name="device_revoked_at",
                 condition=Q(revoked_at__isnull=False),
             ),
+            models.Index(
+                fields=["-reuse_at"], name="device_reuse_at", condition=Q(reuse_at__isnull=False)
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -302,8 +305,9 @@ class IssuedToken(models.Model):
         if not self.refused_at:
             return ""
         times = "once" if self.refused_count == 1 else f"{self.refused_count} times"
-        ago = timesince(self.refused_at, self.now, depth=1)
-        return f"refused {times} since, last {ago} ago from {self.refused_ip or 'somewhere'}"
+        ago = f"{timesince(self.refused_at, self.now, depth=1)} ago"
+        last = "just now" if self.now - self.refused_at < timedelta(minutes=1) else ago
+        return f"refused {times} since, last {last} from {self.refused_ip or 'somewhere'}"
 
     def is_fresh(self) -> bool:
         """Whether the password was given here lately, and the request came with the newest token.
@@ -323,11 +327,50 @@ class IssuedToken(models.Model):
         return idle_timeout(self.kind, self.user)
 
 
+class DailyCountManager(models.Manager["DailyCount"]):
+    def recent(self, days: int = 30) -> list["DailyCount"]:
+        """The last `days` days, the last of them today so far. Days that are over are counted
+        once and kept."""
+        today = datetime.now(UTC).date()
+        wanted = [today - timedelta(days=ago) for ago in reversed(range(days))]
+        kept = {count.day: count for count in self.filter(day__gte=wanted[0], day__lt=today)}
+        missing = [day for day in wanted if day not in kept]
+        counts = [_count_by_day(time, missing[0]) for time in ("created_at", "revoked_at")]
+        for day in missing:
+            sign_ins, revocations = (by_day.get(day, 0) for by_day in counts)
+            kept[day] = DailyCount(day=day, sign_ins=sign_ins, revocations=revocations)
+        over = [kept[day] for day in missing if day < today]
+        self.bulk_create(over, ignore_conflicts=True)
+        return [kept[day] for day in wanted]
+
+
+def _count_by_day(time: str, first: date) -> dict[date, int]:
+    """How many devices have their `time` on each day (UTC), from the `first` on."""
+    start = datetime.combine(first, datetime.min.time(), UTC)
+    devices = IssuedToken.objects.filter(**{f"{time}__gte": start}).order_by()
+    return dict(devices.values_list(TruncDate(time)).annotate(count=Count("*")))
+
+
+class DailyCount(models.Model):
+    """What happened on a day (UTC) that is over. Kept, because counting a month of many millions
+    takes a while, and because a purge takes rows away."""
+
+    day = models.DateField(primary_key=True)
+    sign_ins = models.PositiveIntegerField()
+    revocations = models.PositiveIntegerField()
+
+    objects = DailyCountManager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self):
+        return f"{self.day}: {self.sign_ins} sign-ins, {self.revocations} revocations"
+
+
 def _side(time: datetime | None, ip_address: str | None, user_agent: str) -> str:
-    agent = parse_user_agent(user_agent)
-    label = device_label(browser=agent.browser, os=agent.os, device_type=agent.device_type)
     at = f"on {time:%Y-%m-%d at %H:%M} UTC" if time else "at an unknown time"
-    return f"{at} from {ip_address or 'an unknown address'} by {label}"
+    return f"{at} from {ip_address or 'an unknown address'} by {client_name(user_agent)}"
 
 
 def idle_timeout(kind: str, user: Any) -> timedelta:

@@ -6,7 +6,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from tokens import flows
-from tokens.admin.display import ago, revoke_link
+from tokens.admin.display import ago, revoke_link, story
 from tokens.admin.export import csv_response, json_response
 from tokens.admin.filters import CappedPaginator, OSFilter, StateFilter, search
 from tokens.admin.incident import IncidentPage
@@ -40,6 +40,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     actions = ["revoke_selected", "export_csv", "export_json", "purge_selected"]
     fieldsets = [
         (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
+        ("Story", {"fields": ["story"]}),
         (
             "Where and when",
             {
@@ -164,13 +165,18 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
 
     @admin.display(description="state")
     def shown_state(self, device):
-        reason = device.ended_reason
-        label = IssuedToken.Reason(reason).label if reason else ""
-        return f"{device.state}: {label}" if label else device.state
+        if device.state != State.REVOKED:
+            return device.state
+        text = device.ended_text
+        return text if text.startswith("revoked") else f"revoked: {text}"
 
     @admin.display(description="address")
     def address(self, device):
         return " · ".join(filter(None, [device.last_ip, device.location])) or "-"
+
+    @admin.display(description="what happened (UTC)")
+    def story(self, device):
+        return story(device)
 
     @admin.display(description="told to the person")
     def told(self, device):

@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from tokens import notices
 from tokens.client import clean_text
-from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.models import DailyCount, IssuedToken, IssuedTokenQuerySet
 
 logger = logging.getLogger(__name__)
 NOTE_LENGTH = 500
@@ -92,6 +92,7 @@ def revoke_in_batches(
 
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
     """Delete the devices past their retention, batch by batch; yield the size of each."""
+    DailyCount.objects.recent()  # counts the days whose rows may go now
     for batch in devices.past_retention().in_batches(size):
         yield batch.past_retention()._raw_delete(using=batch.db)
 

@@ -441,7 +441,7 @@ def test_row_and_history_say_who_when_and_why(browser, support, api, alice, revo
 def test_row_keeps_its_end_when_the_staff_member_is_gone(browser, support, root, api, alice):
     phone = api(alice)
     revoke_by_page(browser(support), phone.device, note="Reported as lost.")
-    browser(root).post(url_of(support, "delete"), {"post": "yes"})
+    support.delete()
 
     device = phone.device
     assert (device.revoked_by, device.revoked_by_name) == (None, "support")

@@ -69,6 +69,9 @@ class DeleteView(View):
         user = User.objects.get(pk=request.user.pk)
         if user.is_last_superuser():
             form.add_error(None, "You are the last superuser, who cannot be removed.")
+        elif LogEntry.objects.filter(user=user).exists():
+            form.add_error(None, "What you did as staff stays on record: ask to be deactivated.")
+        if form.errors:
             return self._page(request, form)
         logout(request)
         user.delete()

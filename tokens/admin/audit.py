@@ -1,0 +1,37 @@
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+
+from tokens.admin.filters import CappedPaginator
+
+
+@admin.register(LogEntry)
+class LogEntryAdmin(admin.ModelAdmin):
+    """What staff did in the admin: read, never edited, never deleted, newest first.
+
+    So a member of staff whose acts it holds is deactivated and not deleted, since their entries
+    would go along.
+    """
+
+    list_display = ["action_time", "user", "content_type", "object_repr", "shown_message"]
+    list_display_links = None
+    list_select_related = ["user", "content_type"]
+    list_per_page = 50
+    ordering = ["-id"]
+    sortable_by = []
+    paginator = CappedPaginator
+    show_full_result_count = False
+    search_fields = ["user__username__exact"]
+    search_help_text = "Username of the member of staff"
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+    @admin.display(description="what")
+    def shown_message(self, entry):
+        return entry.get_change_message()

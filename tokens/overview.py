@@ -1,0 +1,79 @@
+"""What the admin's front page tells of all devices, from queries that stay cheap."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import Count
+from django.utils import timezone
+
+from tokens.models import DailyCount, IssuedToken
+
+logger = logging.getLogger(__name__)
+CACHED = 60  # seconds
+SAMPLED = 10_000  # devices; up to so many are counted one by one
+ID_SPACE = 2**128
+ALARMS = 5
+ALARMED_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Live devices by OS, most first. `estimated` where there are too many to count."""
+
+    total: int
+    by_os: list[tuple[str, int]]
+    estimated: bool
+
+
+def overview() -> dict[str, Any]:
+    """The whole overview, at most a minute old. A cache that is gone costs the queries alone."""
+    try:
+        found = cache.get("overview")
+    except Exception:
+        logger.exception("cache unavailable")
+        return _overview()
+    if found is None:
+        found = _overview()
+        cache.set("overview", found, CACHED)
+    return found
+
+
+def _overview() -> dict[str, Any]:
+    alarms = IssuedToken.objects.filter(reuse_at__gt=timezone.now() - ALARMED_FOR)
+    return {
+        "live": live_by_os(),
+        "days": DailyCount.objects.recent(),
+        # Values, and no more than are shown: a cache is no place for hashes.
+        "alarms": list(
+            alarms.order_by("-reuse_at").values("pk", "user__username", "reuse_at", "reuse_ip")[
+                :ALARMS
+            ]
+        ),
+    }
+
+
+def live_by_os() -> Live:
+    """How many devices are live, of each OS.
+
+    Ids are random, so the devices with the lowest ones are a fair sample, and how much of the
+    space of ids they take up says how many there are in all. With 10,000 in the sample the
+    estimate of all devices is right to 1 % (one standard error), on either database.
+    """
+    beyond = IssuedToken.objects.order_by("pk").values_list("pk", flat=True)[SAMPLED:].first()
+    devices = IssuedToken.objects.live()
+    scale = 1.0
+    if beyond is not None:
+        devices = devices.filter(pk__lt=beyond)
+        scale = ID_SPACE / beyond.int
+    counts = devices.order_by().values_list("os").annotate(count=Count("pk")).order_by("-count")
+    by_os = [(os, _rounded(count * scale)) for os, count in counts]
+    total = _rounded(sum(count for _, count in counts) * scale)
+    return Live(total, by_os, estimated=beyond is not None)
+
+
+def _rounded(number: float) -> int:
+    """Three digits: the rest of an estimate is noise. Exact where none is made."""
+    return round(number) if number <= SAMPLED else int(float(f"{number:.3g}"))
