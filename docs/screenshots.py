@@ -128,6 +128,12 @@ def take_admin(browser: Browser, site: str) -> None:
     take(page, "admin-user", whole=True)
     victim.reload()
     take(victim, "signed-out", height=540)
+    page.goto("/admin/")
+    take(page, "admin-overview", whole=True)
+    page.goto("/admin/tokens/issuedtoken/incident/")
+    page.get_by_label("Address or network").fill("81.2.0.0/16")
+    page.get_by_role("button", name="Show what would end").click()
+    take(page, "admin-incident", whole=True)
 
 
 def open_page(browser: Browser, site: str, agent: str, address: str) -> Page:

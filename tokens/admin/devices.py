@@ -40,7 +40,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     actions = ["revoke_selected", "export_csv", "export_json", "purge_selected"]
     fieldsets = [
         (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
-        ("Story", {"fields": ["story"]}),
+        ("Story", {"fields": ["story", "told"]}),
         (
             "Where and when",
             {
@@ -54,18 +54,6 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
                     "last_seen_at",
                     "idle_at",
                     "expires_at",
-                ]
-            },
-        ),
-        (
-            "End",
-            {
-                "fields": [
-                    "revoked_at",
-                    "revoked_by_name",
-                    "revoked_reason",
-                    "told",
-                    "refusals",
                 ]
             },
         ),
@@ -181,10 +169,6 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     @admin.display(description="told to the person")
     def told(self, device):
         return device.ended_note or "-"
-
-    @admin.display(description="after the end")
-    def refusals(self, device):
-        return device.refused_text or "-"
 
     @admin.display(description="last seen")
     def last_seen(self, device):

@@ -61,7 +61,7 @@ def _events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
 
 def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     if device.revoked_at:
-        by = f"by {device.revoked_by_name}" if device.revoked_by_name else ""
+        by = f"({device.revoked_by_name})" if device.revoked_by_name else ""
         note = f'with the note "{device.revoked_note}"' if device.revoked_note else ""
         yield device.revoked_at, f"ended: {device.ended_text}", by, note
     elif device.state == State.REVOKED:

@@ -48,7 +48,7 @@ def test_of_a_device_that_refreshed_and_was_revoked_and_still_tries(browser, sup
         f"signed in from {LONDON}",
         f"refreshed 2 times, the last from {SWEDEN} by Firefox on Linux",
         f"last seen from {SWEDEN}",
-        "ended: revoked by staff by support with the note &quot;Reported as lost.&quot;",
+        "ended: revoked by staff (support) with the note &quot;Reported as lost.&quot;",
         f"refused once since, last just now from {SWEDEN}",
     ]
 
