@@ -8,4 +8,6 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self):
+        from accounts import receivers  # noqa: F401
+
         post_migrate.connect(create_built_in_roles, dispatch_uid="accounts.built_in_roles")

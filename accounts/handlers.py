@@ -12,6 +12,9 @@ from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
 from accounts.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
+REFUSALS = {401, 403}
+# What every client meets all day long. A refused login is told, with its cause, by the backend.
+ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
 
 
 def exception_handler(exc, context):
@@ -33,4 +36,12 @@ def exception_handler(exc, context):
             "code": exc.get_codes(),
             **getattr(exc, "extra", {}),
         }
+    if response is not None and response.status_code in REFUSALS:
+        _log_refusal(exc, response.status_code)
     return response
+
+
+def _log_refusal(exc, status_code: int) -> None:
+    code = exc.get_codes()
+    if code not in ROUTINE:
+        logger.info("request refused", extra={"status": status_code, "code": code})

@@ -289,13 +289,25 @@ EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>")
 
+# One JSON object a line; read by people with DEBUG on. What is logged, and when, stands in
+# docs/security.md. Of Django's own lines about requests only those of 5xx: the rest is told, with
+# its cause, by ours.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "json": {"()": "accounts.logs.JSONFormatter"},
+        "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain" if DEBUG else "json"},
+        "mail_admins": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR"},
+    },
+    "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
-        "accounts": {"handlers": ["console"], "level": "INFO"},
-        "tokens": {"handlers": ["console"], "level": "INFO"},
+        "accounts": {"level": "INFO"},
+        "tokens": {"level": "INFO"},
+        "django": {"handlers": ["mail_admins"], "level": "INFO"},
+        "django.request": {"level": "ERROR"},
     },
 }

@@ -13,6 +13,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from accounts.logs import current_request
 from accounts.models import User
 from tokens import flows
 from tokens.client import Client, client_address, is_trusted
@@ -39,7 +40,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 class ClientAddressMiddleware(MiddlewareMixin):
     """Write the client's own address into REMOTE_ADDR, and believe forwarding headers only of
-    TRUSTED_PROXIES. First of all middleware, so that everything after it agrees."""
+    TRUSTED_PROXIES. First of all middleware, so that everything after it agrees, the log too."""
 
     def process_request(self, request):
         peer = request.META.get("REMOTE_ADDR", "")
@@ -48,6 +49,11 @@ class ClientAddressMiddleware(MiddlewareMixin):
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         address = client_address(peer, forwarded_for, settings.TRUSTED_PROXIES)
         request.META["REMOTE_ADDR"] = address or ""
+        current_request.set(request)
+
+    def process_response(self, request, response):
+        current_request.set(None)
+        return response
 
 
 class HeadersMiddleware(MiddlewareMixin):
@@ -140,6 +146,7 @@ def _load_device(request: HttpRequest) -> IssuedToken | None:
 def sign_out(request: HttpRequest, refusal: flows.Refused) -> None:
     """Leave the browser a session without a device, which knows why it has none."""
     request.session.flush()
+    logger.info("request refused", extra={"status": 302, "code": refusal.code})
     if refusal.code != "token_invalid":
         request.session[SIGNED_OUT_KEY] = {
             "code": refusal.code,

@@ -8,7 +8,6 @@ from accounts.signals import users_deactivated
 from tokens import flows
 from tokens.client import Client
 from tokens.middleware import HANDLE_KEY, get_device
-from tokens.models import IssuedToken
 
 
 @receiver(user_logged_in)
@@ -34,8 +33,7 @@ def revoke_browser_device(request, **kwargs):
 
 @receiver(users_deactivated)
 def revoke_devices_of_inactive_users(user_ids, **kwargs):
-    devices = IssuedToken.objects.filter(user_id__in=user_ids, user__is_active=False)
-    devices.filter(revoked_at=None).revoke(reason=IssuedToken.Reason.DEACTIVATED)
+    flows.revoke_inactive(user_ids)
 
 
 def keep_handle(request, handle: str) -> None:

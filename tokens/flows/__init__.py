@@ -17,6 +17,7 @@ from tokens.flows.ending import (
     purge,
     revoke_for_user,
     revoke_in_batches,
+    revoke_inactive,
 )
 from tokens.flows.login import NAME_LENGTH, issue_token, log_in, sign_in_browser
 from tokens.flows.renewal import change_password, reauthenticate
@@ -46,5 +47,6 @@ __all__ = [
     "refresh",
     "revoke_for_user",
     "revoke_in_batches",
+    "revoke_inactive",
     "sign_in_browser",
 ]

@@ -140,4 +140,11 @@ def assign(device: IssuedToken, values: dict[str, Any]) -> None:
 
 def log(event: str, device: IssuedToken) -> None:
     details = {"device": str(device.pk), "user": device.user_id, "kind": device.kind}
-    logger.info("%s: device %s", event, device.pk, extra=details)
+    logger.info(event, extra=details)
+
+
+def log_revocation(
+    ended: int, reason: str, *, user: User | None = None, by: User | None = None
+) -> None:
+    details = {"count": ended, "reason": reason, "user": user and user.pk, "by": by and by.pk}
+    logger.info("devices revoked", extra=details)

@@ -9,6 +9,7 @@ from django.db import transaction
 from accounts.models import User
 from tokens import notices
 from tokens.client import clean_text
+from tokens.flows.base import log_revocation
 from tokens.models import DailyCount, IssuedToken, IssuedTokenQuerySet
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def revoke_for_user(
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
         ended = devices.filter(user=user).live().revoke(reason=Reason.STAFF, by=by, note=note)
-    _log_revocation(ended, Reason.STAFF, user=user, by=by)
+    log_revocation(ended, Reason.STAFF, user=user, by=by)
     if ended:
         notices.tell_of_revocation(user, count=ended, reason=Reason.STAFF, note=note)
     return ended
@@ -84,29 +85,32 @@ def revoke_in_batches(
         if tell:
             owners.update(device.user for device in batch.live().select_related("user"))
         ended = batch.live().revoke(reason=reason, by=by, note=note)
-        _log_revocation(ended, reason, by=by)
+        log_revocation(ended, reason, by=by)
         yield batch, ended
     for user, count in owners.items():
         notices.tell_of_revocation(user, count=count, reason=reason, note=note)
+
+
+def revoke_inactive(user_ids: list[int]) -> None:
+    """End the devices of those of the users who are not active."""
+    devices = IssuedToken.objects.filter(user_id__in=user_ids, user__is_active=False)
+    ended = devices.filter(revoked_at=None).revoke(reason=Reason.DEACTIVATED)
+    if ended:
+        log_revocation(ended, Reason.DEACTIVATED)
 
 
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
     """Delete the devices past their retention, batch by batch; yield the size of each."""
     DailyCount.objects.recent()  # counts the days whose rows may go now
     for batch in devices.past_retention().in_batches(size):
-        yield batch.past_retention()._raw_delete(using=batch.db)
+        purged = batch.past_retention()._raw_delete(using=batch.db)
+        logger.info("devices purged", extra={"count": purged})
+        yield purged
 
 
 def _revoke_own(user: User, devices: IssuedTokenQuerySet, reason: str) -> int:
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
         ended = devices.live().revoke(reason=reason, by=user)
-    _log_revocation(ended, reason, user=user, by=user)
+    log_revocation(ended, reason, user=user, by=user)
     return ended
-
-
-def _log_revocation(
-    ended: int, reason: str, *, user: User | None = None, by: User | None = None
-) -> None:
-    details = {"reason": reason, "user": user and user.pk, "by": by and by.pk}
-    logger.info("%d devices revoked: %s", ended, reason, extra=details)

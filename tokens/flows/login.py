@@ -8,7 +8,7 @@ from django.db import transaction
 from accounts.models import User
 from tokens import notices, signing
 from tokens.client import Client, DeviceType, clean_text, locate, parse_user_agent
-from tokens.flows.base import Pair, access_token_of, lock, log, pair_of
+from tokens.flows.base import Pair, access_token_of, lock, log, log_revocation, pair_of
 from tokens.models import IssuedToken, State, idle_timeout, lifetime
 
 NAME_LENGTH = 64
@@ -40,7 +40,8 @@ def sign_in_browser(user: User, client: Client, former_handle: str | None) -> st
         now = lock(user)
         if former_handle:
             former = IssuedToken.objects.filter(hash=signing.hash_handle(former_handle))
-            former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
+            ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
+            log_revocation(ended, Reason.REPLACED, by=user)
         device = _add_device(user, Kind.BROWSER, handle, client, now)
     _signed_in(device)
     return handle
@@ -105,6 +106,7 @@ def _make_room(user: User) -> None:
         by_use = live.order_by("last_seen_at").values_list("pk", flat=True)
         first = list(dict.fromkeys([*unused, *by_use]))[:excess]
         ended = user.devices.filter(pk__in=first).revoke(reason=Reason.LIMIT)
+        log_revocation(ended, Reason.LIMIT, user=user)
         notices.tell_of_revocation(user, count=ended, reason=Reason.LIMIT)
 
 

@@ -8,7 +8,7 @@ from django.db.models import F
 
 from accounts.models import User
 from tokens import notices, signing
-from tokens.flows.base import Refused, lock, log
+from tokens.flows.base import Refused, lock, log, log_revocation
 from tokens.models import IssuedToken
 
 Reason = IssuedToken.Reason
@@ -21,7 +21,9 @@ def reauthenticate(device: IssuedToken, user: User) -> str:
     account or the device ended meanwhile.
     """
     with transaction.atomic():
-        return _renew(device, lock(user))
+        handle = _renew(device, lock(user))
+    log("password given again", device)
+    return handle
 
 
 def change_password(user: User, device: IssuedToken) -> str:
@@ -34,10 +36,11 @@ def change_password(user: User, device: IssuedToken) -> str:
     with transaction.atomic():
         now = lock(user)
         others = user.devices.filter(revoked_at=None).exclude(pk=device.pk)
-        others.revoke(reason=Reason.PASSWORD, by=user)
+        ended = others.revoke(reason=Reason.PASSWORD, by=user)
         user.save(update_fields=["password"])
         handle = _renew(device, now, password_epoch=user.password_changed_at)
     log("password changed", device)
+    log_revocation(ended, Reason.PASSWORD, user=user, by=user)
     notices.tell_of_password_change(user)
     return handle
 

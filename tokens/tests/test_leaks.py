@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from accounts.logs import JSONFormatter
 from tokens import flows, signing
 from tokens.keys import generate_signing_key
 
@@ -192,8 +193,9 @@ def test_no_secret_is_logged(secrets, api, browser, alice, read_segment, caplog)
 
     records = [record for record in caplog.records if record.name != "django.db.backends"]
     lines = [f"{caplog.handler.format(record)} {vars(record)!r}" for record in records]
+    lines += [JSONFormatter().format(record) for record in records]
     assert any("signed in" in line for line in lines)
-    assert any("Unauthorized" in line for line in lines)
+    assert any("request refused" in line for line in lines)
     secrets.assert_not_in("the log", "\n".join(lines).encode())
     assert "eyJ" not in "\n".join(lines)
 

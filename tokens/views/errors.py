@@ -1,8 +1,12 @@
 """Errors in the form that the asker reads: JSON under /api/, pages elsewhere."""
 
+import logging
+
 from django.http import JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
+
+logger = logging.getLogger(__name__)
 
 
 @csrf_exempt
@@ -18,6 +22,7 @@ def bad_request(request, exception):
 
 
 def forbidden(request, exception):
+    logger.info("request refused", extra={"status": 403, "code": "permission_denied"})
     if _is_api(request):
         return _json(403, "You do not have permission to do this.", "permission_denied")
     return render(request, "403.html", status=403)

@@ -1,0 +1,62 @@
+"""Log lines as JSON: what happened, who did it, when (UTC) and from where.
+
+One line a record, whatever the texts in it hold (ASVS 16.4.1). The line of a request names its
+address, method and route, and its device and user once they are known. The route and not the
+path, because the path of a mailed link holds a token.
+"""
+
+import json
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+# The request that is being answered, for the lines that are written meanwhile.
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+
+# What every record has; whatever else one has was given as `extra`.
+STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "status_code"}
+
+
+class JSONFormatter(logging.Formatter):
+    def format(self, record):
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _event(record),
+            **_where(current_request.get()),
+            **{name: value for name, value in vars(record).items() if name not in STANDARD},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """What happened. Django puts the path into its words about a request: not here."""
+    if record.name == "django.request":
+        return str(record.msg).partition(":")[0]
+    return record.getMessage()
+
+
+def _where(request: HttpRequest | None) -> dict[str, Any]:
+    """Where a request comes from and who asks, as far as that is known already: no line costs a
+    query."""
+    if request is None:
+        return {}
+    match = request.resolver_match
+    known = {
+        "ip": request.META.get("REMOTE_ADDR") or None,
+        "method": request.method,
+        "route": match and match.route,
+    }
+    device = vars(request).get("device")
+    if isinstance(device, SimpleLazyObject):  # of a browser; not to be asked for here
+        device = vars(request).get("_cached_device")
+    if device is not None:
+        known |= {"by_user": device.user_id, "by_device": str(device.pk)}
+    return known

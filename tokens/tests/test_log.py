@@ -1,0 +1,217 @@
+"""The security log: one JSON object a line for what happened, by whom, when and from where."""
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils.functional import SimpleLazyObject
+
+from accounts.logs import JSONFormatter, current_request
+from accounts.models import Role
+from conftest import PASSWORD
+from tokens.tests.test_admin import revoke_by_page, url_of
+
+LONDON = "81.2.69.142"
+
+
+@pytest.fixture
+def log():
+    """`log()` reads the lines since it was last asked, as the console handler writes them."""
+    stream = StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JSONFormatter())
+    logging.getLogger().addHandler(handler)
+
+    def read():
+        lines = stream.getvalue().splitlines()
+        stream.seek(0)
+        stream.truncate()
+        return [json.loads(line) for line in lines]
+
+    yield read
+    logging.getLogger().removeHandler(handler)
+
+
+def only(lines, event):
+    [line] = [line for line in lines if line["event"] == event]
+    return line
+
+
+def test_production_logs_json_on_the_console(settings):
+    assert settings.LOGGING["handlers"]["console"]["formatter"] == "json"
+    assert settings.LOGGING["formatters"]["json"]["()"] == "accounts.logs.JSONFormatter"
+    assert settings.LOGGING["root"]["handlers"] == ["console"]
+
+
+def test_a_line_says_who_what_when_and_where(log, api, alice):
+    phone = api(alice, REMOTE_ADDR=LONDON)
+    line = only(log(), "signed in")
+    assert datetime.now(UTC) - datetime.fromisoformat(line["time"]) < timedelta(minutes=1)
+    assert line["time"].endswith("+00:00")
+    assert line["level"] == "info"
+    assert (line["user"], line["device"]) == (alice.pk, phone.pair["device"]["id"])
+    assert (line["ip"], line["method"], line["route"]) == (LONDON, "POST", "api/v1/login")
+
+
+def test_a_revocation_names_both_sides(log, browser, api, support, alice):
+    phone = api(alice)
+    page = browser(support)
+    log()
+    revoke_by_page(page, phone.device, note="Lost.")
+    lines = log()
+    line = only(lines, "devices revoked")
+    assert (line["count"], line["reason"]) == (1, "staff")
+    assert (line["user"], line["by"], line["by_user"]) == (alice.pk, support.pk, support.pk)
+    action = only(lines, "admin action")
+    assert (action["by"], action["model"]) == (support.pk, "issuedtoken")
+    assert action["object"] == phone.pair["device"]["id"]
+    assert "Lost." not in json.dumps(lines)
+
+    phone.get("me")
+    line = only(log(), "request refused")
+    assert (line["status"], line["code"]) == (401, "device_revoked")
+
+
+@pytest.mark.parametrize(
+    ("act", "event", "expected"),
+    [
+        (lambda c, *_: c.post("logout"), "devices revoked", {"reason": "logout"}),
+        (lambda c, *_: c.post("logout/all"), "devices revoked", {"reason": "user", "count": 1}),
+        (
+            lambda c, *_: c.post("reauthenticate", {"password": PASSWORD}),
+            "password given again",
+            {},
+        ),
+        (
+            lambda c, *_: c.post(
+                "password", {"current_password": PASSWORD, "new_password": "another long password"}
+            ),
+            "password changed",
+            {},
+        ),
+        (
+            lambda c, *_: c.get("users"),
+            "request refused",
+            {"status": 403, "code": "permission_denied"},
+        ),
+        (
+            lambda c, *_: c.get("me", authorization="Bearer x.y.z"),
+            "request refused",
+            {"status": 401, "code": "token_invalid"},
+        ),
+    ],
+)
+def test_what_a_person_does_is_logged(log, api, alice, act, event, expected):
+    phone = api(alice)
+    log()
+    act(phone)
+    line = only(log(), event)
+    assert expected.items() <= line.items()
+
+
+def test_a_deactivation_is_logged(log, api, alice):
+    api(alice)
+    log()
+    alice.is_active = False
+    alice.save()
+    assert only(log(), "devices revoked")["reason"] == "deactivated"
+
+
+def test_a_limit_is_logged(log, api, alice, settings):
+    settings.MAX_DEVICES_PER_USER = 1
+    api(alice)
+    log()
+    api(alice)
+    assert only(log(), "devices revoked")["reason"] == "limit"
+
+
+def test_a_role_given_by_the_api_is_logged(log, api, manager, alice):
+    staff = api(manager)
+    log()
+    staff.put("users/alice/roles/support")
+    line = only(log(), "rights changed")
+    assert (line["of"], line["change"]) == (str(alice.pk), "add")
+    assert line["ids"] == [Role.objects.get(name="support").pk]
+    assert line["by_user"] == manager.pk
+
+
+def test_permissions_of_a_role_are_logged(log, db):
+    role = Role.objects.get(name="support")
+    role.permissions.clear()
+    assert only(log(), "rights changed")["change"] == "clear"
+
+
+def test_accounts_come_and_go(log, alice):
+    assert only(log(), "account created")["user"] == alice.pk
+    key = alice.pk
+    alice.delete()
+    assert only(log(), "account deleted")["user"] == key
+
+
+def test_an_admin_page_that_is_refused_is_logged(log, browser, support, alice):
+    page = browser(support)
+    log()
+    page.post(url_of(alice), {"username": "eve"})
+    line = only(log(), "request refused")
+    assert (line["status"], line["by_user"]) == (403, support.pk)
+
+
+def test_a_browser_device_that_ended_is_logged(log, browser, alice):
+    tab = browser(alice)
+    alice.devices.all().revoke(reason="staff")
+    log()
+    tab.get("/devices/")
+    assert only(log(), "request refused")["code"] == "device_revoked"
+
+
+def test_a_purge_is_logged(log, api, alice, age):
+    phone = api(alice)
+    phone.post("logout")
+    age(phone.device, days=29)
+    log()
+    call_command("purge_devices", stdout=StringIO())
+    assert only(log(), "devices purged")["count"] == 1
+
+
+def test_a_command_has_no_request_to_name(log, api, alice):
+    api(alice)
+    log()
+    call_command("revoke_devices", "--all", stdout=StringIO())
+    assert {"ip", "route", "by_user"}.isdisjoint(only(log(), "devices revoked"))
+
+
+def test_no_text_breaks_a_line(log):
+    logging.getLogger("tokens").warning("a\nb\x1b[31m\u2028", extra={"name_of": "c\r\nd"})
+    [line] = log()
+    assert line["event"] == "a\nb\x1b[31m\u2028"
+    assert line["name_of"] == "c\r\nd"
+
+
+def test_a_mailed_token_in_a_path_is_not_logged(log, client, db, settings):
+    logger = logging.getLogger("django.request")
+    logger.error("Internal Server Error: %s", "/email/secret-token")
+    [line] = log()
+    assert line["event"] == "Internal Server Error"
+    client.get("/email/secret-token")
+    assert "secret-token" not in json.dumps(log())
+
+
+def test_an_exception_is_one_line(log):
+    try:
+        raise ValueError("x\ny")
+    except ValueError:
+        logging.getLogger("tokens").exception("it broke")
+    [line] = log()
+    assert "ValueError: x\ny" in line["exception"]
+
+
+def test_a_line_about_a_browser_asks_the_database_for_nothing(log, alice, rf):
+    request = rf.get("/devices/")
+    request.device = SimpleLazyObject(lambda: pytest.fail("the device was asked for"))
+    token = current_request.set(request)
+    logging.getLogger("tokens").warning("x")
+    current_request.reset(token)
+    assert only(log(), "x")["method"] == "GET"
