@@ -1,13 +1,24 @@
+import logging
+from datetime import datetime
+
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin
 from django.contrib.auth import forms as auth_forms
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
 
+from accounts import throttling
 from accounts.forms import PasswordResetForm
-from accounts.models import Role, User
+from accounts.models import Role, Throttle, User
 from accounts.verification import send_verification
+
+logger = logging.getLogger(__name__)
 
 admin.site.unregister(Group)
 admin.site.site_header = admin.site.site_title = "Guestlist"
@@ -117,11 +128,17 @@ class UserAdmin(auth_admin.UserAdmin):
     search_fields = ["username__istartswith", "email__istartswith"]
     ordering = ["username"]
     filter_horizontal = ["roles"]
-    readonly_fields = ["email_verified_at", "password_changed_at", "last_login", "date_joined"]
+    readonly_fields = [
+        "email_verified_at",
+        "password_changed_at",
+        "last_login",
+        "date_joined",
+        "sign_in_lock",
+    ]
     actions = ["send_reset_link"]
     fieldsets = [
         (None, {"fields": ["username", "email", "email_verified_at"]}),
-        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "sign_in_lock"]}),
         ("Dates", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
     ]
     add_fieldsets = [
@@ -133,6 +150,20 @@ class UserAdmin(auth_admin.UserAdmin):
             },
         )
     ]
+
+    def get_urls(self):
+        lift = self.admin_site.admin_view(self.lift_view)
+        return [
+            path("<path:object_id>/lift/", lift, name="accounts_user_lift"),
+            *super().get_urls(),
+        ]
+
+    def get_object(self, request, object_id, from_field=None):
+        """The user, who knows whether the page shows a way to lift their locks."""
+        user = super().get_object(request, object_id, from_field)
+        if user is not None:
+            user.shows_lift = may_lift(request) and request.user.may_touch(user)
+        return user
 
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)
@@ -171,6 +202,39 @@ class UserAdmin(auth_admin.UserAdmin):
         """Staff do not choose passwords (ASVS 6.4.6)."""
         raise PermissionDenied
 
+    def lift_view(self, request, object_id):
+        """Ask, and on the confirmed POST forget all that is counted on the account."""
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        if not user.shows_lift:
+            raise PermissionDenied
+        back = reverse("admin:accounts_user_change", args=[user.pk])
+        if request.method == "POST":
+            throttling.lift(throttling.of_user(user))
+            self.log_change(request, user, "Lifted the locks on signing in.")
+            messages.success(request, f"{user} can sign in again.")
+            return redirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Lift the locks on signing in",
+            "opts": User._meta,
+            "user_locked": user,
+            "locks": throttling.of_user(user).locked().order_by("-locked_until"),
+            "back": back,
+        }
+        return TemplateResponse(request, "admin/accounts/lift.html", context)
+
+    @admin.display(description="locks on signing in")
+    def sign_in_lock(self, user):
+        locks = list(throttling.of_user(user).locked().order_by("-locked_until"))
+        if not locks:
+            return "none"
+        url = reverse("admin:accounts_user_lift", args=[user.pk])
+        link = format_html(' · <a href="{}">Lift</a>', url) if user.shows_lift else ""
+        count = "one lock" if len(locks) == 1 else f"{len(locks)} locks"
+        return format_html("{}, until {}{}", count, in_utc(locks[0].locked_until), link)
+
     @admin.action(description="Send a password reset link", permissions=["change"])
     def send_reset_link(self, request, queryset):
         sent = 0
@@ -181,3 +245,74 @@ class UserAdmin(auth_admin.UserAdmin):
                 self.log_change(request, user, "Sent a password reset link.")
                 sent += 1
         messages.info(request, f"Sent {sent} reset links. Only a verified address is sent one.")
+
+
+class LockedFilter(admin.SimpleListFilter):
+    title = parameter_name = "locked"
+
+    def lookups(self, request, model_admin):
+        return [("yes", "Now")]
+
+    def queryset(self, request, queryset):
+        return queryset.locked() if self.value() else queryset
+
+
+@admin.register(Throttle)
+class ThrottleAdmin(admin.ModelAdmin):
+    """What was tried how often, and what is locked. Staff look and lift; they change nothing."""
+
+    list_display = ["what", "count", "last_try", "lock"]
+    list_display_links = None
+    list_filter = [LockedFilter, "kind"]
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    ordering = ["-pk"]
+    search_fields = ["kind"]  # for the box; `get_search_results` does the search
+    search_help_text = (
+        "Username, email address, network address or device id, in full: the list knows them only "
+        "when it is told"
+    )
+    actions = ["lift"]
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        return queryset & throttling.search(search_term), False
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).timed()
+
+    def has_lift_permission(self, request):
+        return may_lift(request)
+
+    @admin.action(description="Lift the selected locks", permissions=["lift"])
+    def lift(self, request, queryset):
+        """A superuser's locks are lifted by superusers."""
+        throttles = Throttle.objects.filter(pk__in=queryset.order_by().values("pk"))
+        if not request.user.is_superuser:
+            for user in User.objects.filter(is_superuser=True):
+                throttles = throttles.exclude(pk__in=throttling.of_user(user).values("pk"))
+        lifted = throttling.lift(throttles)
+        logger.warning("locks lifted", extra={"count": lifted, "by": request.user.pk})
+        messages.success(request, f"{lifted} lifted.")
+
+    @admin.display(description="what", ordering="kind")
+    def what(self, throttle):
+        return throttle.get_kind_display()
+
+    @admin.display(description="last try")
+    def last_try(self, throttle):
+        return in_utc(throttle.counted_at)
+
+    @admin.display(description="locked")
+    def lock(self, throttle):
+        return f"until {in_utc(throttle.locked_until)}" if throttle.is_locked() else "no"
+
+
+def may_lift(request) -> bool:
+    return request.user.has_perm("accounts.lift_throttle")
+
+
+def in_utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,10 +1,13 @@
 from django.conf import settings
+from django.db import transaction
 from django.shortcuts import get_object_or_404
+from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import throttling
 from accounts.exceptions import CHALLENGE
 from accounts.models import Role, User
 from accounts.permissions import HasPermission, IsFresh, IsFreshForWrites, ModelPermissions
@@ -22,6 +25,7 @@ class OpenView(APIView):
         return CHALLENGE
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class SignupView(OpenView, generics.GenericAPIView):
     """Create an account. It signs nobody in: log in with it afterwards."""
 
@@ -33,6 +37,7 @@ class SignupView(OpenView, generics.GenericAPIView):
             raise exceptions.PermissionDenied("Signing up is closed here.")
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
+        throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         user = serializer.save()
         send_verification(user, user.email)
         return Response(UserSerializer(user).data, status=status.HTTP_201_CREATED)

@@ -3,21 +3,29 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Permission
 from django.db.models import Exists, OuterRef, Q
 
+from accounts import throttling
+
 
 class RoleBackend(ModelBackend):
     """Log in by username or verified e-mail address; permissions come from roles."""
 
     def authenticate(self, request, username=None, password=None, **kwargs):
-        """The user, or None after exactly one hash computation, whatever the cause."""
+        """The user, or None after exactly one hash computation, whatever the cause.
+
+        Raise TooManyAttempts, without a computation, for names that exist and for others alike.
+        """
         User = get_user_model()
         username = username or kwargs.get(User.USERNAME_FIELD)
         if username is None or password is None:
             return None
         user = User.objects.with_login(username).first()
-        if user is None or not self.user_can_authenticate(user):
-            User().set_password(password)
-            return None
-        return user if user.check_password(password) else None
+        address = request.META.get("REMOTE_ADDR", "") if request else ""
+        with throttling.sign_in(username, user, address) as attempt:
+            if user is None or attempt.is_blind or not self.user_can_authenticate(user):
+                User().set_password(password)
+            elif user.check_password(password):
+                attempt.succeed()
+        return user if attempt.has_succeeded else None
 
     def _get_group_permissions(self, user_obj):
         return Permission.objects.filter(roles__users=user_obj).distinct()

@@ -2,6 +2,8 @@
 
 from rest_framework import exceptions, status
 
+from accounts.throttling import TooManyAttempts
+
 CHALLENGE = 'Bearer realm="api"'
 RETRY_AFTER = 5  # seconds
 UNAVAILABLE = {
@@ -36,6 +38,14 @@ class ReauthenticationRequired(Unauthorized):
         self.auth_header = (
             f'{CHALLENGE}, error="insufficient_user_authentication", max_age="{max_age}"'
         )
+
+
+class Throttled(exceptions.Throttled):
+    """429 with `Retry-After`."""
+
+    def __init__(self, refusal: TooManyAttempts) -> None:
+        exceptions.APIException.__init__(self, str(refusal))
+        self.wait = refusal.wait
 
 
 class Conflict(exceptions.APIException):

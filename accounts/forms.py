@@ -1,16 +1,49 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django import forms
 from django.conf import settings
 from django.contrib.auth import forms as auth_forms
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.http import HttpResponse
 from django.urls import reverse
 
+from accounts import throttling
 from accounts.mail import send_mail
 from accounts.models import User
+from accounts.throttling import TooManyAttempts
 
 
-class LoginForm(auth_forms.AuthenticationForm):
+class ThrottledForm(forms.BaseForm):
+    """A form that asks for a password: too many tries are an error on it, and a 429."""
+
+    refusal: TooManyAttempts | None = None
+
+    @contextmanager
+    def throttled(self) -> Iterator[None]:
+        try:
+            yield
+        except TooManyAttempts as refusal:
+            self.refusal = refusal
+            raise ValidationError(str(refusal), code="throttled") from None
+
+    def mark(self, response: HttpResponse) -> HttpResponse:
+        """The page of this form, with the status and header of a refusal if it was one."""
+        if self.refusal:
+            response.status_code = 429
+            response.headers["Retry-After"] = str(self.refusal.wait)
+        return response
+
+
+class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Username or email address"
+
+    def clean(self):
+        with self.throttled():
+            return super().clean()
 
 
 class SignupForm(auth_forms.BaseUserCreationForm):
@@ -43,3 +76,15 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
         return User.objects.with_email(email).filter(
             is_active=True, email_verified_at__isnull=False
         )
+
+
+class ForgottenPasswordForm(PasswordResetForm):
+    """What a person fills in for themselves: so many mails an hour, and the same answer beyond."""
+
+    def get_users(self, email):
+        for user in super().get_users(email):
+            try:
+                throttling.count_reset_mail(user)
+            except TooManyAttempts:
+                continue
+            yield user

@@ -8,8 +8,10 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from accounts.exceptions import RETRY_AFTER, UNAVAILABLE, Throttled
+from accounts.hashers import Busy
 from accounts.parsers import BodyTooLarge
+from accounts.throttling import TooManyAttempts
 
 logger = logging.getLogger(__name__)
 REFUSALS = {401, 403}
@@ -18,15 +20,17 @@ ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "l
 
 
 def exception_handler(exc, context):
-    """DRF's own, with `code` beside `detail`, and a database that is gone as 503."""
-    if isinstance(exc, OperationalError | InterfaceError):
-        logger.error("database unavailable", exc_info=exc)
+    """DRF's own, with `code` beside `detail`, and what is gone or busy as 503."""
+    if isinstance(exc, OperationalError | InterfaceError | Busy):
+        logger.error("unavailable", exc_info=exc)
         set_rollback()
         return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    elif isinstance(exc, TooManyAttempts):
+        exc = Throttled(exc)
     elif isinstance(exc, RequestDataTooBig):
         exc = BodyTooLarge()
     response = drf_exception_handler(exc, context)

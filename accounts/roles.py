@@ -14,6 +14,8 @@ BUILT_IN = {
             "accounts.change_role",
             "accounts.delete_role",
             "accounts.view_role",
+            "accounts.view_throttle",
+            "accounts.lift_throttle",
             "admin.view_logentry",
             "tokens.view_issuedtoken",
             "tokens.change_issuedtoken",
@@ -23,7 +25,13 @@ BUILT_IN = {
     ),
     "support": (
         "Finds people and revokes their devices.",
-        ("accounts.view_user", "tokens.view_issuedtoken", "tokens.revoke_issuedtoken"),
+        (
+            "accounts.view_user",
+            "accounts.view_throttle",
+            "accounts.lift_throttle",
+            "tokens.view_issuedtoken",
+            "tokens.revoke_issuedtoken",
+        ),
     ),
 }
 

@@ -1,13 +1,17 @@
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
 from django.views import View
 
+from accounts import throttling
 from accounts.forms import SignupForm
 from accounts.verification import LinkRefused, read_link, send_verification, verify_email
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class SignupView(View):
     """Create an account. It signs nobody in: that is the person's next act (ASVS 7.6.2)."""
 
@@ -20,6 +24,7 @@ class SignupView(View):
         return render(request, "accounts/signup.html", {"form": SignupForm()})
 
     def post(self, request):
+        throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         form = SignupForm(request.POST)
         user = form.save_unique() if form.is_valid() else None
         if user is None:

@@ -6,6 +6,7 @@ default: no DEBUG, no host, no built-in secret. Durations are seconds in the env
 """
 
 import ipaddress
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,11 @@ def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
     ten_years = int(timedelta(days=3650).total_seconds())
     allowed = validate.Range(min=minimum, max=ten_years)
     return timedelta(seconds=env.int(name, seconds, validate=allowed))
+
+
+def number(name: str, default: int) -> int:
+    """The variable `name`, a whole number from one up."""
+    return env.int(name, default, validate=validate.Range(min=1))
 
 
 def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
@@ -189,6 +195,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
+LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5)
+LOGIN_ATTEMPTS_PER_ADDRESS = number("LOGIN_ATTEMPTS_PER_ADDRESS", 50)
+LOGIN_ATTEMPTS_PER_ACCOUNT = number("LOGIN_ATTEMPTS_PER_ACCOUNT", 10)
+LOGIN_WINDOW = duration("LOGIN_WINDOW", timedelta(minutes=15))
+LOGIN_DELAY = duration("LOGIN_DELAY", timedelta(seconds=30))
+LOGIN_MAX_DELAY = duration("LOGIN_MAX_DELAY", timedelta(hours=1))
+SIGNUPS_PER_HOUR = number("SIGNUPS_PER_HOUR", 20)
+RESET_MAILS_PER_HOUR = number("RESET_MAILS_PER_HOUR", 5)
+MAX_CONCURRENT_HASHES = number("MAX_CONCURRENT_HASHES", os.cpu_count() or 1)
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
@@ -204,7 +219,7 @@ STAFF_BROWSER_IDLE_TIMEOUT = duration("STAFF_BROWSER_IDLE_TIMEOUT", timedelta(ho
 STAFF_BROWSER_LIFETIME = duration("STAFF_BROWSER_LIFETIME", timedelta(hours=12))
 REFRESH_GRACE = duration("REFRESH_GRACE", timedelta(seconds=30), minimum=0)
 STEP_UP_MAX_AGE = duration("STEP_UP_MAX_AGE", timedelta(minutes=15))
-MAX_DEVICES_PER_USER = env.int("MAX_DEVICES_PER_USER", 20, validate=validate.Range(min=1))
+MAX_DEVICES_PER_USER = number("MAX_DEVICES_PER_USER", 20)
 DEVICE_RETENTION = duration("DEVICE_RETENTION", timedelta(days=28), minimum=0)
 GEOIP_PATH = env.str("GEOIP_PATH", "")
 

@@ -112,6 +112,7 @@ class RefreshView(OpenView, generics.GenericAPIView):
         return pair_response(pair)
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class ReauthenticateView(generics.GenericAPIView):
     """Give the password again, to be fresh. The device's former tokens or cookie end."""
 
@@ -124,6 +125,7 @@ class ReauthenticateView(generics.GenericAPIView):
         return renewed(request, lambda: flows.reauthenticate(request.auth, request.user))
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordView(generics.GenericAPIView):
     """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
 
@@ -169,6 +171,7 @@ class LogoutAllView(APIView):
         return Response({"revoked": revoked})
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class MeView(generics.GenericAPIView):
     """Who is signed in."""
 

@@ -1,11 +1,14 @@
 from django import forms
+from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
+from accounts.forms import ThrottledForm
+from accounts.throttling import check_password
 from tokens.client import clean_text
 from tokens.flows import NAME_LENGTH
 
 
-class StepUpForm(forms.Form):
+class StepUpForm(ThrottledForm, forms.Form):
     """A confirmation, with the password when the last one on this device is old."""
 
     password = forms.CharField(
@@ -25,8 +28,26 @@ class StepUpForm(forms.Form):
 
     def clean_password(self):
         password = self.cleaned_data["password"]
-        if not self.device.user.check_password(password):
-            raise ValidationError("This is not your password.")
+        with self.throttled():
+            if not check_password(self.device.user, password, device=self.device.pk):
+                raise ValidationError("This is not your password.")
+        return password
+
+
+class PasswordChangeForm(ThrottledForm, auth_forms.PasswordChangeForm):
+    """Django's own, with the count of the device for wrong passwords."""
+
+    def __init__(self, *args, device, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.device = device
+
+    def clean_old_password(self):
+        password = self.cleaned_data["old_password"]
+        with self.throttled():
+            if not check_password(self.user, password, device=self.device.pk):
+                raise ValidationError(
+                    self.error_messages["password_incorrect"], code="password_incorrect"
+                )
         return password
 
 

@@ -9,12 +9,15 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.functional import SimpleLazyObject
 
 from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
+from accounts.hashers import Busy
 from accounts.logs import current_request
 from accounts.models import User
+from accounts.throttling import TooManyAttempts
 from tokens import flows
 from tokens.client import Client, client_address, is_trusted
 from tokens.models import IssuedToken
@@ -99,15 +102,18 @@ class DeviceMiddleware(AuthenticationMiddleware):
 
 
 class UnavailableMiddleware(MiddlewareMixin):
-    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2), and 400 for
-    a value that it has no room for, such as PostgreSQL's for a NUL."""
+    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2) or too many
+    passwords are being hashed, 429 after too many tries, and 400 for a value that the database
+    has no room for, such as PostgreSQL's for a NUL."""
 
     def process_exception(self, request, exception):
         if isinstance(exception, DataError):
             raise BadRequest("The database cannot hold a value of the request.") from exception
-        if not isinstance(exception, OperationalError | InterfaceError):
-            return None
-        return unavailable(request, exception)
+        if isinstance(exception, TooManyAttempts):
+            return too_many(request, exception)
+        if isinstance(exception, OperationalError | InterfaceError | Busy):
+            return unavailable(request, exception)
+        return None
 
 
 def get_device(request: HttpRequest) -> IssuedToken | None:
@@ -122,8 +128,14 @@ def get_user(request: HttpRequest) -> User | AnonymousUser:
     return device.user if device else AnonymousUser()
 
 
+def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
+    answer = render(request, "429.html", {"refusal": refusal}, status=429)
+    answer.headers["Retry-After"] = str(refusal.wait)
+    return answer
+
+
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.error("database unavailable", exc_info=error)
+    logger.error("unavailable", exc_info=error)
     headers = {"Retry-After": str(RETRY_AFTER)}
     if request.path.startswith("/api/"):
         return JsonResponse(UNAVAILABLE, status=503, headers=headers)

@@ -8,6 +8,7 @@ from accounts.serializers import (
     UsernameField,
     validate_new_password,
 )
+from accounts.throttling import check_password
 from tokens.client import clean_text, parse_network
 from tokens.flows import NAME_LENGTH, NOTE_LENGTH
 from tokens.models import IssuedToken, State
@@ -85,10 +86,14 @@ class RefreshSerializer(serializers.Serializer):
 
 
 class CurrentPasswordSerializer(serializers.Serializer):
-    """Checks a password against the one of the person who asks, as a field error."""
+    """Checks a password against the one of the person who asks, as a field error.
+
+    Raise TooManyAttempts after too many wrong ones on the device.
+    """
 
     def check_password(self, password: str) -> str:
-        if not self.context["request"].user.check_password(password):
+        request = self.context["request"]
+        if not check_password(request.user, password, device=request.auth.pk):
             raise serializers.ValidationError("This is not your password.")
         return password
 

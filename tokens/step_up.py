@@ -4,10 +4,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from accounts.hashers import Busy
 from tokens import flows
 from tokens.forms import StepUpForm
 from tokens.middleware import get_device, unavailable
@@ -25,7 +26,7 @@ class StepUpMiddleware(MiddlewareMixin):
             return None
         try:
             return ask_for_password(request)
-        except (OperationalError, InterfaceError) as error:
+        except (OperationalError, InterfaceError, Busy) as error:
             # UnavailableMiddleware hears of views alone.
             return unavailable(request, error)
 
@@ -40,7 +41,7 @@ def renew(request: Any, form: StepUpForm) -> None:
         keep_handle(request, flows.reauthenticate(device, device.user))
 
 
-def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
+def ask_for_password(request: HttpRequest) -> HttpResponse | None:
     """A page that asks for the password and repeats the request, or None when none is needed.
 
     The page carries along what the form held, so that nothing typed is lost.
@@ -48,8 +49,9 @@ def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
     device = get_device(request)
     if request.method != "POST" or device is None or device.is_fresh():
         return None
-    password = request.POST.get(FIELD)
-    if password is not None and device.user.check_password(password):
+    given = request.POST.get(FIELD)
+    form = StepUpForm(None if given is None else {"password": given}, device=device)
+    if form.is_valid():
         keep_handle(request, flows.reauthenticate(device, device.user))
         return None
     held = [
@@ -62,7 +64,7 @@ def ask_for_password(request: HttpRequest) -> TemplateResponse | None:
         "title": "Your password, please",
         "held": held,
         "field": FIELD,
-        "wrong": password is not None,
+        "errors": form.errors.get("password"),
         "minutes": int(settings.STEP_UP_MAX_AGE.total_seconds() // 60),
     }
-    return TemplateResponse(request, "admin/step_up.html", context)
+    return form.mark(TemplateResponse(request, "admin/step_up.html", context))

@@ -187,7 +187,7 @@ def test_reset_db_drops_all_and_leaves_a_migrated_database(alice, api):
     assert out.endswith("nobody else: go on with create_admin or load_demo.\n")
     assert not User.objects.exists()
     assert set(Role.objects.values_list("name", flat=True)) == {"admin", "support"}
-    assert Role.objects.get(name="support").permissions.count() == 3
+    assert Role.objects.get(name="support").permissions.count() == 5
     assert "of_an_older_version" not in connection.introspection.table_names()
 
 

@@ -159,6 +159,8 @@ def test_role_in_json(people):
         "name": "support",
         "description": "Finds people and revokes their devices.",
         "permissions": [
+            "accounts.lift_throttle",
+            "accounts.view_throttle",
             "accounts.view_user",
             "tokens.revoke_issuedtoken",
             "tokens.view_issuedtoken",

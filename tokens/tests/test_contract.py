@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from accounts.models import Role, User
+from accounts.models import Role, Throttle, User
 from tokens.models import IssuedToken
 
 PLAIN = 'Bearer realm="api"'
@@ -455,11 +455,11 @@ def test_refusal(scene, row):
 
 
 def test_login_refusals_are_byte_identical(scene):
-    answers = [
-        act(scene).content
-        for _, act, *_, code in (row[:5] for row in REFUSALS)
-        if code == "login_failed"
-    ]
+    refusals = [row[1] for row in REFUSALS if row[4] == "login_failed"]
+    answers = []
+    for act in refusals:
+        answers.append(act(scene).content)
+        Throttle.objects.all().delete()  # the sixth would be refused by another word
 
     assert len(answers) > 5
     assert len(set(answers)) == 1

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -38,6 +39,7 @@ class AccountView(View):
         return redirect("account")
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class DataView(View):
     """Everything held about the person, as JSON, once the password is given."""
@@ -49,12 +51,13 @@ class DataView(View):
     def post(self, request):
         form = StepUpForm(request.POST, device=request.device)
         if not form.is_valid():
-            return render(request, "accounts/data.html", {"form": form})
+            return form.mark(render(request, "accounts/data.html", {"form": form}))
         renew(request, form)
         headers = {"Content-Disposition": 'attachment; filename="guestlist-data.json"'}
         return JsonResponse(data_of(request.user), headers=headers, json_dumps_params={"indent": 2})
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class DeleteView(View):
     """The end of the account and of all its devices. Always asks for the password."""
@@ -79,7 +82,7 @@ class DeleteView(View):
         return redirect("login")
 
     def _page(self, request, form: StepUpForm):
-        return render(request, "accounts/delete.html", {"form": form})
+        return form.mark(render(request, "accounts/delete.html", {"form": form}))
 
 
 def data_of(user: User) -> dict[str, Any]:

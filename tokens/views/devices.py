@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models.functions import Now
 from django.http import Http404
 from django.shortcuts import redirect, render
@@ -53,6 +54,7 @@ class RenameView(View):
         return redirect("devices")
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class SignOutView(View):
     """Confirm, with the password if need be, and end one other device."""
@@ -73,9 +75,10 @@ class SignOutView(View):
 
     def _page(self, request, device: IssuedToken, form: StepUpForm):
         context = {"devices": [device], "device": device, "form": form}
-        return render(request, "devices/sign_out.html", context)
+        return form.mark(render(request, "devices/sign_out.html", context))
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class SignOutOthersView(View):
     """Confirm, with the password if need be, and end all other devices."""
@@ -98,7 +101,8 @@ class SignOutOthersView(View):
     def _page(self, request, form: StepUpForm):
         devices = request.user.devices.with_state().in_state(State.LIVE)
         others = devices.exclude(pk=request.device.pk).order_by("-last_seen_at")
-        return render(request, "devices/sign_out.html", {"devices": others, "form": form})
+        context = {"devices": others, "form": form}
+        return form.mark(render(request, "devices/sign_out.html", context))
 
 
 class NotMeView(View):

@@ -4,17 +4,20 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import PasswordChangeForm
+from django.db import transaction
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 
-from accounts.forms import LoginForm, PasswordResetForm
+from accounts import throttling
+from accounts.forms import ForgottenPasswordForm, LoginForm
 from tokens import flows, notices
+from tokens.forms import PasswordChangeForm
 from tokens.middleware import SIGNED_OUT_KEY
 from tokens.receivers import keep_handle
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class LoginView(auth_views.LoginView):
     """The one sign-in page, for pages, admin and browsable API."""
 
@@ -30,7 +33,11 @@ class LoginView(auth_views.LoginView):
             **kwargs,
         )
 
+    def form_invalid(self, form):
+        return form.mark(super().form_invalid(form))
 
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordChangeView(auth_views.PasswordChangeView):
     """Change the password: every other device ends, this one stays."""
 
@@ -42,6 +49,12 @@ class PasswordChangeView(auth_views.PasswordChangeView):
     def dispatch(self, *args, **kwargs):
         return super().dispatch(*args, **kwargs)
 
+    def get_form_kwargs(self):
+        return {**super().get_form_kwargs(), "device": self.request.device}
+
+    def form_invalid(self, form):
+        return form.mark(super().form_invalid(form))
+
     def form_valid(self, form):
         handle = flows.change_password(form.save(commit=False), self.request.device)
         keep_handle(self.request, handle)
@@ -49,12 +62,17 @@ class PasswordChangeView(auth_views.PasswordChangeView):
         return redirect(self.get_success_url())
 
 
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordResetView(auth_views.PasswordResetView):
     """Mail a link, if the address is a verified one; the answer is the same if it is not."""
 
-    form_class = PasswordResetForm
+    form_class = ForgottenPasswordForm
     template_name = "accounts/password_reset.html"
     success_url = reverse_lazy("password_reset_done")
+
+    def post(self, request, *args, **kwargs):
+        throttling.count_reset_request(request.META.get("REMOTE_ADDR", ""))
+        return super().post(request, *args, **kwargs)
 
 
 class PasswordResetDoneView(auth_views.PasswordResetDoneView):
@@ -62,13 +80,15 @@ class PasswordResetDoneView(auth_views.PasswordResetDoneView):
 
 
 class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
-    """Set a password by a mailed link. It ends all devices and signs nobody in (ASVS 7.6.2)."""
+    """Set a password by a mailed link. It ends all devices, and every lock on signing in, and
+    signs nobody in (ASVS 7.6.2)."""
 
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("login")
 
     def form_valid(self, form):
         answer = super().form_valid(form)
+        throttling.lift(throttling.of_user(self.user))
         notices.tell_of_password_change(self.user)
         messages.success(self.request, "Your password was set. Sign in with it.")
         return answer
