@@ -213,7 +213,7 @@ class UserAdmin(auth_admin.UserAdmin):
         if request.method == "POST":
             throttling.lift(throttling.of_user(user))
             self.log_change(request, user, "Lifted the locks on signing in.")
-            messages.success(request, f"{user} can sign in again.")
+            messages.success(request, f"The locks on {user} were lifted.")
             return redirect(back)
         context = {
             **self.admin_site.each_context(request),
@@ -273,6 +273,7 @@ class ThrottleAdmin(admin.ModelAdmin):
         "Username, email address, network address or device id, in full: the list knows them only "
         "when it is told"
     )
+    fields = ["kind", "count", "counted_at", "locked_until", "expires_at"]
     actions = ["lift"]
 
     def get_search_results(self, request, queryset, search_term):
@@ -282,6 +283,15 @@ class ThrottleAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request):
         return super().get_queryset(request).timed()
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
 
     def has_lift_permission(self, request):
         return may_lift(request)

@@ -216,10 +216,16 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         """With the database's `now`, to reckon with."""
         return self.annotate(now=Now())
 
-    def withdraw(self) -> int:
-        """Take back one try that is not decided yet. Return from how many counts."""
+    def hold(self) -> "ThrottleQuerySet":
+        """These rows, locked to the end of the transaction: in one order everywhere, so that no
+        two transactions wait for each other."""
+        held = self.select_for_update().order_by("pk").values_list("pk", flat=True)
+        return self.model.objects.filter(pk__in=list(held))
+
+    def withdraw(self) -> None:
+        """Take back one try that is not decided yet."""
         undecided = self.filter(count__gt=0, undecided__gt=0)
-        return undecided.update(
+        undecided.update(
             count=models.F("count") - 1, undecided=models.F("undecided") - 1, locked_until=None
         )
 

@@ -99,18 +99,22 @@ class Attempt:
         self.is_blind = is_blind
         self.has_succeeded = False
 
+    @transaction.atomic
     def succeed(self) -> None:
         """Forget the wrong tries on the subject, and that this one came from the network."""
         self.has_succeeded = True
-        self.rows.exclude(subject=b"").delete()
-        self.rows.filter(subject=b"").withdraw()
+        held = self.rows.hold()
+        held.exclude(subject=b"").delete()
+        held.filter(subject=b"").withdraw()
 
+    @transaction.atomic
     def fail(self) -> None:
-        self.rows.filter(undecided__gt=0).update(undecided=F("undecided") - 1)
+        self.rows.hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
 
+    @transaction.atomic
     def withdraw(self) -> None:
         """Take the count back: nothing was tested."""
-        self.rows.withdraw()
+        self.rows.hold().withdraw()
 
 
 @contextmanager
@@ -160,9 +164,10 @@ def count_reset_mail(user: User) -> None:
     _begin([Key(Kind.RESET, subject_of_user(user))]).fail()
 
 
+@transaction.atomic
 def lift(throttles: ThrottleQuerySet) -> int:
     """Forget these counts, and so end the locks. Return how many there were."""
-    lifted, _ = throttles.delete()
+    lifted, _ = throttles.hold().delete()
     return lifted
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,8 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 
-from accounts.models import User
+from accounts import throttling
+from accounts.models import Throttle, User
 from conftest import PASSWORD, ApiClient
 from tokens import flows
 from tokens.client import Client
@@ -384,6 +386,43 @@ def test_thirty_logins_at_once_leave_the_newest_five(track, people):
         assert max(live) == user.devices.latest("created_at").created_at
         assert sum(is_accepted(answer["body"]) for answer in answers) == MAX_DEVICES
     assert track.met >= 3
+
+
+# Guessing
+
+
+def guess(name, password, address):
+    return call("post", "login", {"username": name, "password": password}, address=address)
+
+
+def test_sixty_wrong_passwords_at_once_are_five_guesses(track, people):
+    for user in people[:5]:
+        wrong = [guess(user.username, f"wrong {n}", address_of(user)) for n in range(60)]
+        parts = [wrong[n : n + 5] for n in range(0, 60, 5)]
+        answers = list(itertools.chain(*track.race(*parts, at_once=True)))
+
+        statuses = sorted(answer["status"] for answer in answers)
+        assert statuses == [401] * 5 + [429] * 55
+        assert {answer["body"]["code"] for answer in answers} == {"login_failed", "throttled"}
+        counts = throttling.of_user(user).values_list("count", "undecided")
+        assert set(counts) == {(5, 0)}
+    assert track.met >= 3
+
+
+def test_right_and_wrong_passwords_at_once(track, people):
+    """From one address, on a few accounts: nobody waits for ever, and no count stays behind."""
+    here = "203.0.113.1"
+    parts = [
+        [guess(random.choice(people[:4]).username, PASSWORD, here) for _ in range(3)]
+        + [guess(f"nobody{part % 3}", "wrong", here)]
+        for part in range(PROCESSES)
+    ]
+    answers = list(itertools.chain(*track.race(*parts, at_once=True)))
+
+    found = Counter(answer["status"] for answer in answers)
+    assert found == {200: 3 * PROCESSES, 401: PROCESSES}
+    assert not Throttle.objects.exclude(undecided=0).exists()
+    assert [row.count for row in Throttle.objects.filter(kind="login_address")] == [PROCESSES]
 
 
 # Two staff

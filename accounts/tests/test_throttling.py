@@ -1,0 +1,785 @@
+"""Too many tries: what is refused, for how long, and whom it must not reach."""
+
+from datetime import timedelta
+from threading import Barrier, BoundedSemaphore, Thread
+
+import pytest
+from django.contrib.auth import authenticate
+from django.db import connection, connections, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from accounts import hashers, throttling
+from accounts.hashers import Argon2PasswordHasher
+from accounts.models import Throttle, User
+from conftest import PASSWORD
+
+NEW_PASSWORD = "a wholly different sentence"
+WRONG = "not the password"
+PAGES = ["/login", "/admin/login/"]
+ADDRESSES = [f"198.51.100.{number}" for number in range(1, 201)]
+
+
+@pytest.fixture
+def sign_in(api):
+    """`sign_in("alice", WRONG, "203.0.113.1")` is the answer of the API."""
+
+    def post(name, password=WRONG, address="203.0.113.1", **headers):
+        body = {"username": name, "password": password}
+        return api(REMOTE_ADDR=address).post("login", body, **headers)
+
+    return post
+
+
+@pytest.fixture
+def lock_out(sign_in):
+    """Five wrong passwords from one address."""
+
+    def wrong(name="alice", address="203.0.113.1"):
+        assert [sign_in(name, WRONG, address).status_code for _ in range(5)] == [401] * 5
+
+    return wrong
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The hash computations since the fixture, as a list of the hasher's methods."""
+    computed = []
+    for name in ("encode", "verify"):
+
+        def counted(self, *args, name=name):
+            computed.append(name)
+            return getattr(super(Argon2PasswordHasher, self), name)(*args)
+
+        monkeypatch.setattr(Argon2PasswordHasher, name, counted)
+    return computed
+
+
+def wait(**delta):
+    """The database's clock cannot be turned: what is stored moves into the past instead."""
+    past = timedelta(**delta)
+    Throttle.objects.update(
+        counted_at=F("counted_at") - past,
+        locked_until=F("locked_until") - past,
+        expires_at=F("expires_at") - past,
+    )
+
+
+def assert_throttled(answer, detail, seconds):
+    assert answer.status_code == 429
+    assert answer.json() == {"detail": detail, "code": "throttled"}
+    assert seconds - 5 <= int(answer.headers["Retry-After"]) <= seconds
+
+
+def verified(user):
+    User.objects.filter(pk=user.pk).update(email_verified_at=user.date_joined)
+    return user
+
+
+# One account from one address
+
+
+def test_sixth_try_is_refused_without_a_hash(sign_in, lock_out, alice, hashed):
+    lock_out()
+    hashed.clear()
+
+    for password in (WRONG, PASSWORD):
+        answer = sign_in("alice", password)
+        assert_throttled(answer, "Too many sign-in attempts. Try again in 15 minutes.", 900)
+    assert not hashed
+    assert not alice.devices.exists()
+
+
+def test_wait_that_is_left_is_told(sign_in, lock_out, alice):
+    lock_out()
+    wait(minutes=4, seconds=10)
+    detail = "Too many sign-in attempts. Try again in 11 minutes."
+    assert_throttled(sign_in("alice", PASSWORD), detail, 650)
+    wait(minutes=10, seconds=45)
+    assert "second" in sign_in("alice", PASSWORD).json()["detail"]
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_page_says_so_too(client, lock_out, alice, url):
+    lock_out(address="127.0.0.1")
+
+    answer = client.post(url, {"username": "alice", "password": PASSWORD})
+
+    assert answer.status_code == 429
+    assert 895 <= int(answer.headers["Retry-After"]) <= 900
+    html = answer.content.decode()
+    assert "Too many sign-in attempts. Try again in 15 minutes." in html
+    assert "correct username and password" not in html
+    assert 'value="alice"' in html
+    assert PASSWORD not in html
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_tries_on_the_page_count_for_the_api(client, sign_in, alice, url):
+    for _ in range(5):
+        client.post(url, {"username": "alice", "password": WRONG})
+
+    assert sign_in("alice", PASSWORD, "127.0.0.1").status_code == 429
+
+
+@pytest.mark.parametrize("name", ["ALICE", " alice ", "\uff21lice"])
+def test_other_spellings_of_a_name_are_the_same_name(sign_in, lock_out, alice, name):
+    lock_out()
+    assert sign_in(name, PASSWORD).status_code == 429
+
+
+def test_right_password_forgets_the_wrong_ones(sign_in, alice):
+    for _ in range(3):
+        assert [sign_in("alice").status_code for _ in range(4)] == [401] * 4
+        assert sign_in("alice", PASSWORD).status_code == 200
+    assert not Throttle.objects.exclude(subject=b"").exists()
+
+
+def test_right_passwords_do_not_count(sign_in, alice):
+    for _ in range(60):
+        assert sign_in("alice", PASSWORD).status_code == 200
+    assert sum(Throttle.objects.values_list("count", flat=True)) == 0
+
+
+def test_lock_ends_and_a_right_password_passes(sign_in, lock_out, alice):
+    lock_out()
+    wait(minutes=15)
+
+    assert sign_in("alice", PASSWORD).status_code == 200
+    lock_out()
+
+
+def test_refused_tries_do_not_prolong_the_lock(sign_in, lock_out, alice):
+    lock_out()
+    for _ in range(3):
+        wait(minutes=5)
+        last = sign_in("alice", PASSWORD).status_code
+    assert last == 200
+
+
+def test_slow_guesses_are_bounded_too(sign_in, alice):
+    """Never more than five in any quarter of an hour, however they are spread."""
+    for _ in range(4):
+        assert sign_in("alice").status_code == 401
+        wait(minutes=4)
+    assert sign_in("alice").status_code == 401
+    wait(minutes=14)
+    assert sign_in("alice").status_code == 429
+    wait(minutes=1)
+    assert [sign_in("alice").status_code for _ in range(6)] == [401] * 5 + [429]
+
+
+def test_quarter_of_an_hour_without_a_try_begins_anew(sign_in, alice):
+    for _ in range(2):
+        assert [sign_in("alice").status_code for _ in range(4)] == [401] * 4
+        wait(minutes=15)
+    assert sign_in("alice").status_code == 401
+
+
+def test_other_accounts_and_other_addresses_are_free(sign_in, lock_out, alice, bob):
+    lock_out()
+
+    assert sign_in("alice", PASSWORD, "203.0.113.2").status_code == 200
+    assert sign_in("bob", PASSWORD, "203.0.113.1").status_code == 200
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 429),
+        ("2001:db8:1:2::1", "2001:DB8:1:2:0:0:0:1", 429),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", 200),
+        ("203.0.113.1", "::ffff:203.0.113.1", 429),
+        ("203.0.113.1", "203.0.113.2", 200),
+    ],
+)
+def test_network_of_an_address(sign_in, lock_out, alice, first, second, status):
+    lock_out(address=first)
+    assert sign_in("alice", PASSWORD, second).status_code == status
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP"]
+)
+def test_forwarding_headers_change_nothing(sign_in, alice, header):
+    answers = [
+        sign_in("alice", WRONG, **{header.replace("-", "_"): address}) for address in ADDRESSES[:6]
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429]
+
+
+def test_address_that_a_trusted_proxy_vouches_for_counts(sign_in, lock_out, alice, settings):
+    settings.TRUSTED_PROXIES = [throttling.ip_network("10.0.0.0/8")]
+    lock_out(address="203.0.113.1")
+
+    def behind(address):
+        return sign_in("alice", PASSWORD, "10.0.0.1", X_Forwarded_For=address).status_code
+
+    assert (behind("6.6.6.6, 203.0.113.1"), behind("203.0.113.2")) == (429, 200)
+
+
+def test_fifty_wrong_passwords_from_an_address(sign_in, alice):
+    for number in range(50):
+        assert sign_in(f"name{number}").status_code == 401
+    answer = sign_in("alice", PASSWORD)
+    assert_throttled(answer, "Too many sign-in attempts. Try again in 15 minutes.", 900)
+    assert sign_in("alice", PASSWORD, "203.0.113.2").status_code == 200
+    wait(minutes=15)
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+
+def test_address_is_locked_to_the_end_of_its_window(sign_in, alice):
+    sign_in("somebody")
+    wait(minutes=10)
+    for number in range(49):
+        assert sign_in(f"name{number}").status_code == 401
+    assert_throttled(
+        sign_in("alice", PASSWORD), "Too many sign-in attempts. Try again in 5 minutes.", 300
+    )
+
+
+def test_without_an_address_the_account_still_counts(alice):
+    tries = []
+    for _ in range(6):
+        try:
+            tries.append(authenticate(None, username="alice", password=WRONG))
+        except throttling.TooManyAttempts as refusal:
+            tries.append(refusal.wait)
+    assert tries == [None] * 5 + [900]
+    assert not Throttle.objects.filter(kind="login_address").exists()
+
+
+# One account from everywhere
+
+
+def test_delay_from_the_tenth_on_doubles_up_to_an_hour(sign_in, alice):
+    """And never becomes more: a right password passes once the delay is over."""
+    address = iter(ADDRESSES)
+    for _ in range(10):
+        assert sign_in("alice", WRONG, next(address)).status_code == 401
+    for seconds, words in [
+        (30, "30 seconds"),
+        (60, "1 minute"),
+        (120, "2 minutes"),
+        (240, "4 minutes"),
+        (480, "8 minutes"),
+        (960, "16 minutes"),
+        (1920, "32 minutes"),
+        *[(3600, "60 minutes")] * 30,
+    ]:
+        refused = sign_in("alice", PASSWORD, next(address))
+        told = refused.json()["detail"]
+        assert refused.status_code == 429
+        assert seconds - 2 <= int(refused.headers["Retry-After"]) <= seconds
+        assert told.endswith(f"in {words}.") or "seconds" in told
+        wait(seconds=seconds - 1.5)
+        assert sign_in("alice", PASSWORD, next(address)).status_code == 429
+        wait(seconds=1.5)
+        assert sign_in("alice", WRONG, next(address)).status_code == 401
+    wait(hours=1)
+    assert sign_in("alice", PASSWORD, "203.0.113.1").status_code == 200
+    assert sign_in("alice", WRONG, "203.0.113.2").status_code == 401
+    assert sign_in("alice", PASSWORD, "203.0.113.3").status_code == 200
+
+
+# Known and unknown
+
+
+def verified_by_email(user):
+    return verified(user).email
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [("alice", "nobody"), (verified_by_email, "nobody@example.org")],
+)
+def test_known_and_unknown_names_are_not_told_apart(sign_in, alice, hashed, known, unknown):
+    known = known(alice) if callable(known) else known
+
+    def story(name):
+        hashed.clear()
+        for address in [*["203.0.113.1"] * 7, *ADDRESSES[:8]]:
+            answer = sign_in(name, WRONG, address)
+            headers = dict(answer.headers)
+            with_wait = headers.pop("Retry-After", None) is not None
+            yield answer.status_code, answer.content, headers, with_wait, len(hashed)
+        yield Throttle.objects.filter(count__gt=0).count()
+
+    first = [*story(known)]
+    Throttle.objects.all().delete()
+
+    assert [*story(unknown)] == first
+    assert [step[0] for step in first[:-1]] == [401] * 5 + [429] * 2 + [401] * 5 + [429] * 3
+
+
+@pytest.mark.parametrize("refuse", ["deactivated", "unverified", "no password", "unknown hash"])
+def test_accounts_that_cannot_sign_in_lock_like_any_other(sign_in, alice, hashed, refuse):
+    name, changes = {
+        "deactivated": ("alice", {"is_active": False}),
+        "unverified": (alice.email, {}),
+        "no password": ("alice", {"password": "!"}),
+        "unknown hash": ("alice", {"password": "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99"}),
+    }[refuse]
+    User.objects.filter(pk=alice.pk).update(**changes)
+    hashed.clear()
+
+    assert [sign_in(name, PASSWORD).status_code for _ in range(6)] == [401] * 5 + [429]
+    assert len(hashed) == 5
+
+
+def test_both_names_of_an_account_share_its_tries(sign_in, alice, hashed):
+    """By the other name the try is not tested. It is answered as a wrong password is, by one hash:
+    a 429 would tell that the address belongs to the username."""
+    verified(alice)
+    for name in ("alice", alice.email, "alice", alice.email, "alice"):
+        assert sign_in(name).status_code == 401
+    hashed.clear()
+
+    answer = sign_in(alice.email, PASSWORD)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "login_failed")
+    assert len(hashed) == 1
+    assert not alice.devices.exists()
+    wait(minutes=15)
+    assert sign_in(alice.email, PASSWORD).status_code == 200
+
+
+def test_delay_of_an_account_holds_by_both_names(sign_in, alice):
+    verified(alice)
+    for address in ADDRESSES[:10]:
+        sign_in("alice", WRONG, address)
+
+    assert sign_in(alice.email, PASSWORD).status_code == 401
+    assert sign_in("alice", PASSWORD).status_code == 429
+    wait(seconds=30)
+    assert sign_in(alice.email, PASSWORD).status_code == 200
+
+
+def test_table_holds_no_name_and_no_address(sign_in, alice):
+    sign_in("alice", WRONG, "203.0.113.77")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM accounts_throttle")
+        stored = repr([[bytes(v) if isinstance(v, memoryview) else v for v in r] for r in cursor])
+    assert "alice" not in stored
+    assert "203.0.113" not in stored
+
+
+# What a lock does not reach
+
+
+def test_device_that_is_signed_in_goes_on_while_its_account_is_locked(api, alice, lock_out):
+    phone = api(alice)
+    lock_out(address="127.0.0.1")
+
+    assert phone.get("me").status_code == 200
+    assert phone.post("refresh", {"refresh_token": phone.pair["refresh_token"]}).status_code == 200
+    phone.keep(phone.post("reauthenticate", {"password": PASSWORD}).json())
+    body = {"username": "alicia", "current_password": PASSWORD}
+    assert phone.patch("me", body).status_code == 200
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert phone.post("password", body).status_code == 200
+
+
+def test_browser_that_is_signed_in_goes_on_while_its_account_is_locked(
+    browser, alice, age, lock_out
+):
+    tab = browser(alice)
+    age(alice.devices.get(), minutes=16)
+    lock_out(address="127.0.0.1")
+
+    assert tab.get("/devices/").status_code == 200
+    answer = tab.post("/devices/sign-out-others/", {"password": PASSWORD})
+    assert answer.status_code == 302
+    body = {"old_password": PASSWORD, "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    assert tab.post("/password/change", body).status_code == 302
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reset_by_mail_works_while_locked_and_lifts_the_lock(
+    client, sign_in, alice, lock_out, mailoutbox
+):
+    verified(alice)
+    lock_out()
+    client.post("/password/reset", {"email": alice.email})
+    (message,) = mailoutbox
+    link = message.body.split()[-1].removeprefix("https://testserver")
+
+    page = client.get(link, follow=True)
+    body = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    client.post(page.redirect_chain[-1][0], body)
+
+    assert sign_in("alice", NEW_PASSWORD).status_code == 200
+
+
+# The password on a device that is signed in
+
+STEP_UPS = {
+    "reauthenticate": ("POST", {"password": WRONG}),
+    "password": ("POST", {"current_password": WRONG, "new_password": NEW_PASSWORD}),
+    "me": ("PATCH", {"username": "alicia", "current_password": WRONG}),
+}
+
+
+@pytest.mark.parametrize("path", STEP_UPS)
+def test_stolen_token_does_not_guess_for_ever(api, alice, hashed, path):
+    phone, laptop = api(alice), api(alice)
+    method, body = STEP_UPS[path]
+
+    for _ in range(5):
+        assert phone.request(method, path, body).status_code == 400
+    hashed.clear()
+    answer = phone.request(method, path, body)
+
+    assert_throttled(answer, "Too many wrong passwords. Try again in 30 seconds.", 30)
+    assert not hashed
+    assert phone.get("me").status_code == 200
+    assert laptop.post("reauthenticate", {"password": PASSWORD}).status_code == 200
+    assert api(alice).get("me").status_code == 200
+
+
+def test_wrong_passwords_of_all_step_ups_count_together(api, alice):
+    phone = api(alice)
+    for path in ["reauthenticate", "password", "me", "me", "password"]:
+        method, body = STEP_UPS[path]
+        phone.request(method, path, body)
+
+    assert phone.post("reauthenticate", {"password": PASSWORD}).status_code == 429
+    wait(seconds=30)
+    assert phone.post("reauthenticate", {"password": WRONG}).status_code == 400
+    wait(seconds=30)
+    assert phone.post("reauthenticate", {"password": PASSWORD}).status_code == 429
+    wait(seconds=30)
+    phone.keep(phone.post("reauthenticate", {"password": PASSWORD}).json())
+    assert phone.post("reauthenticate", {"password": WRONG}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("url", "field", "body"),
+    [
+        ("/devices/sign-out-others/", "password", {}),
+        ("/account/data", "password", {}),
+        ("/account/delete", "password", {}),
+        (
+            "/password/change",
+            "old_password",
+            {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD},
+        ),
+        (
+            "/admin/accounts/user/add/",
+            "step_up_password",
+            {"username": "carol", "email": "carol@example.org"},
+        ),
+    ],
+)
+def test_page_that_asks_for_the_password_bounds_it(browser, api, root, age, url, field, body):
+    tab = browser(root)
+    age(root.devices.get(), minutes=16)
+    api(root)
+    for _ in range(5):
+        assert tab.post(url, {**body, field: WRONG}).status_code == 200
+
+    answer = tab.post(url, {**body, field: PASSWORD})
+
+    assert answer.status_code == 429
+    assert 25 <= int(answer.headers["Retry-After"]) <= 30
+    assert "Too many wrong passwords. Try again in" in answer.content.decode()
+    assert tab.get("/devices/").status_code == 200
+    wait(seconds=30)
+    assert tab.post(url, {**body, field: PASSWORD}).status_code != 429
+
+
+# Sign-up and reset by mail
+
+
+def sign_up(api, number, address="203.0.113.1"):
+    body = {"username": f"u{number}", "email": f"u{number}@example.org", "password": PASSWORD}
+    return api(REMOTE_ADDR=address).post("signup", body)
+
+
+def test_signup_is_bounded_by_network(api, db):
+    for number in range(20):
+        assert sign_up(api, number % 15).status_code in (201, 409)
+    detail = "Too many sign-ups from your network. Try again in 60 minutes."
+    assert_throttled(sign_up(api, 20), detail, 3600)
+    assert sign_up(api, 20, "203.0.113.2").status_code == 201
+    wait(hours=1)
+    assert sign_up(api, 21).status_code == 201
+
+
+def test_malformed_signups_do_not_count(api, db):
+    for _ in range(25):
+        assert api().post("signup", {"username": "carol"}).status_code == 400
+
+
+def test_signup_page_is_bounded_by_network(client, db):
+    for _ in range(20):
+        assert client.post("/signup", {"username": "alice"}).status_code == 200
+    answer = client.post("/signup", {"username": "alice"})
+
+    assert answer.status_code == 429
+    assert 3595 <= int(answer.headers["Retry-After"]) <= 3600
+    assert "Too many sign-ups from your network." in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_five_reset_mails_an_hour_and_the_same_answer(client, alice, mailoutbox):
+    verified(alice)
+    answers = [client.post("/password/reset", {"email": alice.email}) for _ in range(7)]
+
+    assert {(answer.status_code, answer.headers["Location"]) for answer in answers} == {
+        (302, "/password/reset/done")
+    }
+    assert len(mailoutbox) == 5
+    wait(hours=1)
+    client.post("/password/reset", {"email": alice.email})
+    assert len(mailoutbox) == 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_staff_send_a_reset_link_beyond_the_five(client, browser, root, alice, mailoutbox):
+    verified(alice)
+    for _ in range(5):
+        client.post("/password/reset", {"email": alice.email})
+    body = {"action": "send_reset_link", "_selected_action": [alice.pk]}
+    browser(root).post("/admin/accounts/user/", body)
+
+    assert len(mailoutbox) == 6
+
+
+def test_reset_requests_are_bounded_by_network(client, db):
+    for number in range(20):
+        answer = client.post("/password/reset", {"email": f"u{number}@example.org"})
+        assert answer.status_code == 302
+    answer = client.post("/password/reset", {"email": "alice@example.org"})
+
+    assert answer.status_code == 429
+    assert "Too many requests for a reset link." in answer.content.decode()
+
+
+# Staff
+
+
+def listed(tab, query=""):
+    return tab.get(f"/admin/accounts/throttle/{query}").content.decode()
+
+
+def test_staff_find_a_lock_by_name_or_address_and_lift_it(
+    browser, support, sign_in, alice, lock_out
+):
+    verified(alice)
+    lock_out()
+    tab = browser(support)
+    for term in ("alice", "ALICE", alice.email, "203.0.113.1"):
+        html = listed(tab, f"?locked=yes&q={term}")
+        assert "signing in to an account from a network" in html, term
+        assert "until" in html
+    for term in ("bob", "203.0.113.2", "nonsense"):
+        assert "0 throttles" in listed(tab, f"?q={term}"), term
+
+    found = [str(throttle.pk) for throttle in throttling.search("alice")]
+    body = {"action": "lift", "_selected_action": found}
+    answer = tab.post("/admin/accounts/throttle/", body, follow=True)
+
+    assert f"{len(found)} lifted." in answer.content.decode()
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+
+def test_lock_on_an_unknown_name_is_found_and_lifted_too(browser, support, sign_in, lock_out):
+    lock_out("nobody")
+    tab = browser(support)
+    assert "signing in to an account" in listed(tab, "?q=nobody")
+
+    found = [throttle.pk for throttle in throttling.search("nobody")]
+    tab.post("/admin/accounts/throttle/", {"action": "lift", "_selected_action": found})
+
+    assert sign_in("nobody").status_code == 401
+
+
+def test_page_of_the_user_shows_the_lock_and_lifts_it(browser, support, sign_in, alice, lock_out):
+    page, lift = (f"/admin/accounts/user/{alice.pk}/{name}/" for name in ("change", "lift"))
+    tab = browser(support)
+    assert lift not in tab.get(page).content.decode()
+    lock_out()
+    assert lift in tab.get(page).content.decode()
+
+    asked = tab.get(lift)
+    assert "5 tries, locked until" in asked.content.decode()
+    assert sign_in("alice", PASSWORD).status_code == 429
+    done = tab.post(lift, follow=True).content.decode()
+
+    assert "The locks on alice were lifted." in done
+    assert sign_in("alice", PASSWORD).status_code == 200
+    assert (
+        "Lifted the locks" in tab.get(f"/admin/accounts/user/{alice.pk}/history/").content.decode()
+    )
+
+
+def test_without_the_permission_nobody_lifts(browser, support, alice, lock_out):
+    for role in support.roles.all():
+        role.permissions.remove(*role.permissions.filter(codename="lift_throttle"))
+    lock_out()
+    tab = browser(support)
+    lift = f"/admin/accounts/user/{alice.pk}/lift/"
+
+    assert "signing in" in listed(tab)
+    body = {"action": "lift", "_selected_action": [t.pk for t in Throttle.objects.all()]}
+    tab.post("/admin/accounts/throttle/", body)
+    assert lift not in tab.get(f"/admin/accounts/user/{alice.pk}/change/").content.decode()
+    assert (tab.get(lift).status_code, tab.post(lift).status_code) == (403, 403)
+    assert throttling.of_user(alice).locked().exists()
+
+
+def test_only_a_superuser_lifts_the_locks_of_one(browser, support, root, lock_out):
+    lock_out("root")
+    body = {"action": "lift", "_selected_action": [t.pk for t in throttling.of_user(root)]}
+    lift = f"/admin/accounts/user/{root.pk}/lift/"
+
+    helper = browser(support)
+    helper.post("/admin/accounts/throttle/", body)
+    assert helper.post(lift).status_code == 403
+    assert throttling.of_user(root).locked().exists()
+
+    browser(root).post("/admin/accounts/throttle/", body)
+    assert not throttling.of_user(root).exists()
+
+
+@pytest.mark.parametrize("path", ["add/", "{pk}/change/", "{pk}/delete/"])
+def test_staff_change_no_count(browser, root, lock_out, path):
+    lock_out("nobody")
+    url = "/admin/accounts/throttle/" + path.format(pk=Throttle.objects.first().pk)
+    tab = browser(root)
+
+    assert tab.post(url, {"count": 0, "post": "yes"}).status_code == 403
+    assert set(Throttle.objects.exclude(kind="login_address").values_list("count", flat=True)) == {
+        5
+    }
+
+
+# How it is kept
+
+
+def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
+    for number in range(12):
+        sign_in(f"name{number}", WRONG, ADDRESSES[number])
+    wait(days=2)
+    for _ in range(8):
+        sign_in("somebody", WRONG)
+        wait(hours=1)
+    assert not Throttle.objects.filter(expires_at__lt=Now() - timedelta(days=1)).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["/api/v1/login", *PAGES])
+def test_counts_outlive_their_refusal_under_atomic_requests(client, alice, path, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    body = {"username": "alice", "password": WRONG}
+    type = {"content_type": "application/json"} if path.startswith("/api/") else {}
+
+    statuses = [client.post(path, body, **type).status_code for _ in range(6)]
+
+    assert statuses[-1] == 429
+    assert 429 not in statuses[:-1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_wrapping_a_sign_in_in_a_transaction_fails_loudly(alice, rf):
+    with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
+        authenticate(rf.post("/"), username="alice", password=PASSWORD)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sixty_wrong_passwords_at_once_are_five_guesses(api, alice, hashed):
+    barrier, answers = Barrier(60), []
+
+    def guess(number):
+        http = api().http
+        barrier.wait()
+        try:
+            answer = http.post(
+                "/api/v1/login", {"username": "alice", "password": f"{WRONG}{number}"}
+            )
+            answers.append(answer.status_code)
+        finally:
+            connections.close_all()
+
+    hashed.clear()
+    threads = [Thread(target=guess, args=[number]) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(answers) == [401] * 5 + [429] * 55
+    assert len(hashed) == 5
+    assert set(Throttle.objects.values_list("count", "undecided")) == {(5, 0)}
+
+
+# How many hashes at once
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """All places to compute a hash in are taken."""
+    places = BoundedSemaphore(2)
+    places.acquire()
+    places.acquire()
+    monkeypatch.setattr(hashers, "places", lambda: places)
+    monkeypatch.setattr(hashers, "PATIENCE", 0.05)
+    return places
+
+
+def test_login_that_finds_no_place_is_unavailable_and_does_not_count(sign_in, alice, full):
+    for _ in range(7):
+        answer = sign_in("alice", PASSWORD)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["Retry-After"] == "5"
+    full.release()
+
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_login_page_that_finds_no_place_is_unavailable(client, alice, full, url):
+    answer = client.post(url, {"username": "alice", "password": PASSWORD})
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert not alice.devices.exists()
+
+
+def test_devices_are_served_while_all_places_are_taken(api, alice, monkeypatch):
+    phone = api(alice)
+    places = BoundedSemaphore(1)
+    monkeypatch.setattr(hashers, "places", lambda: places)
+    with hashers.place():
+        assert phone.get("me").status_code == 200
+
+
+def test_no_more_hashes_at_once_than_configured(monkeypatch):
+    places = BoundedSemaphore(2)
+    monkeypatch.setattr(hashers, "places", lambda: places)
+    at_work, most = [], []
+    compute = hashers.hashers.Argon2PasswordHasher.encode
+
+    def watched(self, *args):
+        at_work.append(1)
+        most.append(len(at_work))
+        try:
+            return compute(self, *args)
+        finally:
+            at_work.pop()
+
+    monkeypatch.setattr(hashers.hashers.Argon2PasswordHasher, "encode", watched)
+    threads = [
+        Thread(target=Argon2PasswordHasher().encode, args=[PASSWORD, "saltsaltsalt"])
+        for _ in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(most) == 12
+    assert max(most) <= 2
