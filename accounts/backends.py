@@ -1,9 +1,13 @@
+import logging
+
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Permission
 from django.db.models import Exists, OuterRef, Q
 
 from accounts import throttling
+
+logger = logging.getLogger(__name__)
 
 
 class RoleBackend(ModelBackend):
@@ -25,7 +29,11 @@ class RoleBackend(ModelBackend):
                 User().set_password(password)
             elif user.check_password(password):
                 attempt.succeed()
-        return user if attempt.has_succeeded else None
+        if attempt.has_succeeded:
+            return user
+        # Not the name that was typed: people type passwords there.
+        logger.info("login refused", extra={"user": user and user.pk})
+        return None
 
     def _get_group_permissions(self, user_obj):
         return Permission.objects.filter(roles__users=user_obj).distinct()

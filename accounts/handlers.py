@@ -14,7 +14,7 @@ from accounts.parsers import BodyTooLarge
 from accounts.throttling import TooManyAttempts
 
 logger = logging.getLogger(__name__)
-REFUSALS = {401, 403}
+REFUSALS = {401, 403, 429}
 # What every client meets all day long. A refused login is told, with its cause, by the backend.
 ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
 

@@ -311,7 +311,7 @@ def _add(row: Throttle, limit: Limit) -> None:
         ends = now + limit.delay_after(row.count)
         row.locked_until = ends if limit.delay else row.expires_at
         row.expires_at = max(row.expires_at, row.locked_until)
-        logger.warning("locked: %s", row.kind, extra={"kind": row.kind, "count": row.count})
+        logger.warning("locked", extra={"kind": row.kind, "count": row.count})
 
 
 def _rows(keys: Sequence[Key]) -> ThrottleQuerySet:

@@ -112,6 +112,27 @@ def test_what_a_person_does_is_logged(log, api, alice, act, event, expected):
     assert expected.items() <= line.items()
 
 
+@pytest.mark.parametrize("path", ["/api/v1/login", "/login"])
+def test_a_refused_sign_in_names_the_account_and_no_word_that_was_typed(log, client, alice, path):
+    for name in ("alice", "my password, by mistake"):
+        data = {"username": name, "password": "not my password"}
+        json_type = {"content_type": "application/json"} if "api" in path else {}
+        client.post(path, data, **json_type)
+    known, unknown = [line for line in log() if line["event"] == "login refused"]
+    assert (known["user"], known["ip"], unknown["user"]) == (alice.pk, "127.0.0.1", None)
+    assert "by mistake" not in json.dumps([known, unknown])
+
+
+def test_a_lock_and_what_it_refuses_are_logged(log, api, alice):
+    client = api()
+    for _ in range(6):
+        client.post("login", {"username": "alice", "password": "not my password"})
+    lines = log()
+    locked = next(line for line in lines if line["event"] == "locked")
+    assert (locked["level"], locked["kind"], locked["count"]) == ("warning", "login_pair", 5)
+    assert only(lines, "request refused")["code"] == "throttled"
+
+
 def test_a_deactivation_is_logged(log, api, alice):
     api(alice)
     log()
