@@ -192,8 +192,10 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "accounts.validators.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.validators.CommonPasswordValidator"},
+    {"NAME": "accounts.validators.ContextValidator"},
 ]
+PASSWORD_CONTEXT_WORDS = words("PASSWORD_CONTEXT_WORDS")
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
 LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5)
 LOGIN_ATTEMPTS_PER_ADDRESS = number("LOGIN_ATTEMPTS_PER_ADDRESS", 50)

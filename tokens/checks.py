@@ -37,6 +37,14 @@ def check_lifetimes(app_configs, **kwargs):
                 id="tokens.E004",
             )
         )
+    if settings.LOGIN_DELAY > settings.LOGIN_MAX_DELAY:
+        errors.append(
+            Error(
+                "LOGIN_DELAY is longer than LOGIN_MAX_DELAY.",
+                hint="The delay doubles up to the longest one. 30 and 3600 are the defaults.",
+                id="tokens.E005",
+            )
+        )
     return errors
 
 

@@ -54,6 +54,11 @@ def test_the_defaults_are_right():
             {"REFRESH_GRACE": timedelta(seconds=60)},
         ),
         (
+            "tokens.E005",
+            {"LOGIN_DELAY": timedelta(hours=2)},
+            {"LOGIN_DELAY": timedelta(hours=1)},
+        ),
+        (
             "tokens.W001",
             {"SESSION_ENGINE": "django.contrib.sessions.backends.db"},
             {"SESSION_ENGINE": SIGNED_COOKIES},
