@@ -8,6 +8,7 @@ from django.contrib.auth import authenticate
 from django.db import connection, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from accounts import hashers, throttling
 from accounts.hashers import Argon2PasswordHasher
@@ -302,10 +303,12 @@ def test_known_and_unknown_names_are_not_told_apart(sign_in, alice, hashed, know
     def story(name):
         hashed.clear()
         for address in [*["203.0.113.1"] * 7, *ADDRESSES[:8]]:
-            answer = sign_in(name, WRONG, address)
+            with CaptureQueriesContext(connection) as queries:
+                answer = sign_in(name, WRONG, address)
             headers = dict(answer.headers)
-            with_wait = headers.pop("Retry-After", None) is not None
-            yield answer.status_code, answer.content, headers, with_wait, len(hashed)
+            waits = headers.pop("Retry-After", None) is not None
+            costs = len(hashed), len(queries)
+            yield answer.status_code, answer.content, headers, waits, costs
         yield Throttle.objects.filter(count__gt=0).count()
 
     first = [*story(known)]

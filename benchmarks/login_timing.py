@@ -1,0 +1,96 @@
+"""Whether the time of a refused sign-in tells a name that exists from one that does not.
+
+    .venv/bin/python benchmarks/login_timing.py
+
+Wrong passwords through the whole stack on a temporary SQLite database, with the hashes of
+production, the two kinds of name taking turns. Each try is by another name from another network,
+so that no bound is reached. Read the ratio; the milliseconds are of whatever machine this is.
+"""
+
+import json
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+TRIES = 200  # of each kind
+KINDS = ("known", "unknown")
+
+
+def set_up(folder: str) -> None:
+    """A configuration of this run alone, as in production, on an empty database in `folder`."""
+    import django
+    from django.core.management import call_command
+    from django.test.utils import setup_test_environment
+
+    from tokens.keys import generate_signing_key
+
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "false",
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
+        "SITE_URL": "https://testserver",
+        "ALLOWED_HOSTS": "testserver",
+        "SECURE_SSL_REDIRECT": "false",
+        "DATABASE_URL": f"sqlite:///{folder}/timing.sqlite3",
+    }
+    django.setup()
+    setup_test_environment()
+    call_command("migrate", verbosity=0)
+
+
+def add_people() -> None:
+    """A user for each try by a known name, all with the same password."""
+    from django.contrib.auth.hashers import make_password
+
+    from accounts.models import User
+
+    password = make_password(secrets.token_urlsafe(16))
+    User.objects.bulk_create(
+        User(username=f"known{n}", email=f"known{n}@example.org", password=password)
+        for n in range(TRIES + 1)
+    )
+
+
+def refuse(kind: str, number: int) -> float:
+    """The milliseconds of one refused sign-in."""
+    from django.test import Client
+
+    body = {"username": f"{kind}{number}", "password": "not the password of anybody"}
+    client = Client(REMOTE_ADDR=f"10.{KINDS.index(kind)}.{number // 250}.{number % 250 + 1}")
+    start = time.perf_counter()
+    answer = client.post("/api/v1/login", body, content_type="application/json")
+    took = (time.perf_counter() - start) * 1000
+    assert answer.status_code == 401, answer.content
+    return took
+
+
+def main() -> None:
+    import logging
+
+    with tempfile.TemporaryDirectory() as folder:
+        set_up(folder)
+        logging.disable(logging.WARNING)
+        add_people()
+        for kind in KINDS:
+            refuse(kind, TRIES)  # what is only loaded once
+        times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        for number in range(TRIES):
+            for kind in KINDS[:: 1 if number % 2 else -1]:
+                times[kind].append(refuse(kind, number))
+    medians = {kind: statistics.median(found) for kind, found in times.items()}
+    for kind, found in times.items():
+        low, *_, high = statistics.quantiles(found, n=10)
+        print(f"{kind:8} median {medians[kind]:.1f} ms, {low:.1f} to {high:.1f}")
+    print(f"ratio {medians['known'] / medians['unknown']:.3f}, {TRIES} tries of each")
+
+
+if __name__ == "__main__":
+    main()
