@@ -42,7 +42,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
         (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
         ("Story", {"fields": ["story", "told"]}),
         (
-            "Where and when",
+            "Where and when (UTC)",
             {
                 "fields": [
                     "user_agent",
@@ -162,7 +162,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     def address(self, device):
         return " · ".join(filter(None, [device.last_ip, device.location])) or "-"
 
-    @admin.display(description="what happened (UTC)")
+    @admin.display(description="what happened")
     def story(self, device):
         return story(device)
 

@@ -54,7 +54,12 @@ class IncidentForm(forms.Form):
         empty_label="Any",
         help_text="Of people who have this role",
     )
-    everybody = forms.BooleanField(label="Every device of everybody", required=False)
+    everybody = forms.BooleanField(
+        label="Every device of everybody",
+        label_suffix="",
+        required=False,
+        help_text="All that are live. Stands alone: leave the other fields empty",
+    )
 
     def clean_role(self):
         role = self.cleaned_data["role"]

@@ -147,7 +147,7 @@ def _revoke_and_log(request, devices: IssuedTokenQuerySet, reason: str, total: i
 
 def _done(request, ended: int, back: str, *, ends_here: bool):
     word = "device was" if ended == 1 else "devices were"
-    messages.success(request, f"{ended} {word} revoked.")
+    messages.success(request, f"{ended:,} {word} revoked.")
     return redirect("admin:login" if ends_here else back)
 
 

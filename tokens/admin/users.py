@@ -15,7 +15,11 @@ from tokens.models import IssuedToken
 class UserWithDevicesAdmin(RevokePages, UserAdmin):
     """A person's account, with where they are signed in."""
 
-    fieldsets = [*UserAdmin.fieldsets, ("Devices", {"fields": ["devices"]})]
+    fieldsets = [
+        UserAdmin.fieldsets[0],
+        ("Devices", {"fields": ["devices"]}),
+        *UserAdmin.fieldsets[1:],
+    ]
     readonly_fields = [*UserAdmin.readonly_fields, "devices"]
 
     def get_urls(self):

@@ -215,14 +215,14 @@ def test_many_end_in_pieces_and_the_page_shows_how_far(
     page = browser(support)
 
     first = end(page, url(network=NETWORK), include_current="yes")
-    assert "1000 of 2500 devices have ended." in text_of(first)
+    assert "1,000 of 2,500 devices have ended." in text_of(first)
     returned = api(bob, REMOTE_ADDR=THIEVES)  # while the pieces end
     second = page.post(url(network=NETWORK), hidden(first))
-    assert "2000 of 2500 devices have ended." in text_of(second)
+    assert "2,000 of 2,500 devices have ended." in text_of(second)
     with django_capture_on_commit_callbacks(execute=True):
         last = page.post(url(network=NETWORK), hidden(second))
 
-    assert "2500 devices were revoked." in text_of(page.get(last.url))
+    assert "2,500 devices were revoked." in text_of(page.get(last.url))
     ended = IssuedToken.objects.filter(revoked_reason="incident")
     assert ended.count() == 2500
     assert not ended.exclude(revoked_note="We were attacked.").exists()
