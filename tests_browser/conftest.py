@@ -7,11 +7,12 @@ import os
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.cache import cache
 
 from conftest import PASSWORD
 
 # How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
-EXPECTED = 80
+EXPECTED = 97
 
 PATIENCE = 30_000  # milliseconds until what does not happen has failed
 
@@ -32,6 +33,12 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def count_passed(config):
     return len(config.pluginmanager.get_plugin("terminalreporter").stats.get("passed", []))
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached():
+    """The overview of one test is not that of the next."""
+    cache.clear()
 
 
 @pytest.fixture

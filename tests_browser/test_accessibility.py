@@ -4,9 +4,12 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core import mail
+from django.core.cache import cache
 from django.core.exceptions import SuspiciousOperation
 from django.urls import path
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from config.urls import handler400, handler403, handler404, handler500  # noqa: F401
@@ -15,6 +18,7 @@ from conftest import FIREFOX, PASSWORD
 from tests_browser.conftest import sign_in
 from tokens import flows
 from tokens.models import IssuedToken
+from tokens.tests.test_admin import make_devices
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SIZES = [{"width": 1280, "height": 800}, {"width": 360, "height": 640}]
@@ -296,6 +300,10 @@ STOCK = [".help-tooltip.search-label-icon"]
         "/admin/tokens/issuedtoken/{device}/change/",
         "/admin/tokens/issuedtoken/{device}/history/",
         "/admin/tokens/issuedtoken/{device}/revoke/",
+        "/admin/tokens/issuedtoken/incident/",
+        "/admin/tokens/issuedtoken/incident/?network=here",
+        "/admin/tokens/issuedtoken/incident/?everybody=on&os=iOS",
+        "/admin/tokens/issuedtoken/incident/?network=192.0.2.0/24",
         "/admin/accounts/user/",
         "/admin/accounts/user/{user}/change/",
         "/admin/accounts/user/{user}/revoke/",
@@ -324,6 +332,69 @@ def test_selection_in_the_admin(staffs, phone, alice, bob, api, root, age):
     staffs.get_by_label("Password").fill("wrong")
     staffs.get_by_role("button", name="Go on").click()
     expect(staffs.get_by_text("This is not your password.")).to_be_visible()
+    assert_accessible(staffs)
+
+
+@pytest.fixture
+def reused(phone):
+    """A device of which there is everything to tell, at length."""
+    now, far = timezone.now(), "2001:db8:1111:2222:3333:4444:5555:6666"
+    devices = IssuedToken.objects.filter(pk=phone.device.pk)
+    devices.revoke(reason="reuse")
+    devices.update(
+        generation=3,
+        rotated_ip=far,
+        rotated_user_agent=FIREFOX,
+        reuse_at=now,
+        reuse_ip=far,
+        reuse_user_agent="x" * 512,
+        user_agent="x" * 512,
+        refused_at=now,
+        refused_count=14,
+        refused_ip=far,
+    )
+    return phone.device
+
+
+@pytest.fixture
+def many(alice):
+    """More devices than two pieces hold."""
+    return make_devices(alice, 2500, os="Windows", browser="Chrome", location="y" * 128)
+
+
+def test_overview_with_alarms(staffs, reused, many):
+    cache.clear()
+    staffs.goto("/admin/")
+    expect(staffs.get_by_text("so somebody may hold a copy")).to_be_visible()
+    for summary in staffs.locator("summary").all():
+        summary.click()
+    assert_accessible(staffs)
+
+
+def test_story_of_a_device(staffs, reused):
+    staffs.goto(f"/admin/tokens/issuedtoken/{reused.pk}/change/")
+    expect(staffs.get_by_text("refused 14 times since")).to_be_visible()
+    assert_accessible(staffs)
+
+
+def test_audit_list(staffs, phone, root):
+    note = f"Revoked: {'W' * 500}"
+    devices = IssuedToken.objects.all()
+    LogEntry.objects.log_actions(root.pk, devices, CHANGE, change_message=note)
+    staffs.goto("/admin/admin/logentry/")
+    expect(staffs.get_by_text(note).first).to_be_visible()
+    assert_accessible(staffs)
+
+
+def test_incident_in_pieces(staffs, many, monkeypatch):
+    """With a script that does not go on by itself, so that there is time to look."""
+    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    staffs.route("**/continue.js", lambda route: route.fulfill(content_type="text/javascript"))
+    staffs.goto("/admin/tokens/issuedtoken/incident/?everybody=on")
+    expect(staffs.get_by_role("table", name="By OS")).to_be_visible()
+    assert_accessible(staffs)
+    staffs.get_by_role("button", name="Revoke 2,500 devices").click()
+    expect(staffs.get_by_role("status")).to_contain_text("1,000 of 2,500")
     assert_accessible(staffs)
 
 

@@ -1,5 +1,6 @@
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.utils.html import format_html
 
 from tokens.admin.filters import CappedPaginator
 
@@ -12,7 +13,7 @@ class LogEntryAdmin(admin.ModelAdmin):
     would go along.
     """
 
-    list_display = ["action_time", "user", "content_type", "object_repr", "shown_message"]
+    list_display = ["action_time", "user", "content_type", "shown_object", "shown_message"]
     list_display_links = None
     list_select_related = ["user", "content_type"]
     list_per_page = 50
@@ -31,6 +32,13 @@ class LogEntryAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+    @admin.display(description="object")
+    def shown_object(self, entry):
+        url = None if entry.is_deletion() else entry.get_admin_url()
+        if url is None:
+            return entry.object_repr
+        return format_html('<a href="{}">{}</a>', url, entry.object_repr)
 
     @admin.display(description="what")
     def shown_message(self, entry):

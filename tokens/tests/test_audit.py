@@ -22,6 +22,20 @@ def test_the_list_says_who_did_what_when(browser, manager, entry):
     assert "support Devices | device Unknown device Revoked: Reported as lost." in text_of(answer)
 
 
+def test_an_entry_leads_to_its_object(browser, manager, alice, api, support):
+    device = api(alice).device
+    revoke_by_page(browser(support), device)
+    link = f'<a href="{url_of(device)}">Unknown device</a>'
+    assert link in browser(manager).get(ENTRIES).content.decode()
+
+
+def test_an_entry_of_what_was_deleted_leads_nowhere(browser, root, bob):
+    browser(root).post(url_of(bob, "delete"), {"post": "yes"})
+    html = browser(root).get(ENTRIES).content.decode()
+    assert "bob" in html
+    assert url_of(bob) not in html
+
+
 def test_entries_are_found_by_whose_they_are(browser, manager, entry):
     page = browser(manager)
     assert "Reported as lost." in text_of(page.get(ENTRIES + "?q=support"))
