@@ -11,6 +11,7 @@ from tokens import flows, signing
 from tokens.client import Client
 from tokens.middleware import get_device
 
+SCHEME = re.compile(r"bearer(?![^\W_])", re.IGNORECASE)
 # RFC 6750, section 2.1. A comma is what servers make of a repeated header.
 BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 
@@ -54,17 +55,18 @@ class IssuedTokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request):
+        request = request._request
         header = request.META.get("HTTP_AUTHORIZATION", "")
-        if header[:6].lower() != "bearer" or header[6:7].isalnum():
-            return None
         match = BEARER.fullmatch(header)
+        if match is None and not SCHEME.match(header):
+            return None
         if match is None or len(match[1]) > signing.MAX_LENGTH:
             raise InvalidRequest
         try:
             device = flows.authenticate(match[1], Client.from_request(request))
         except flows.Refused as refusal:
             raise TokenRefused(refusal) from None
-        request._request.device = device
+        request.device = device
         return device.user, device
 
     def authenticate_header(self, request):

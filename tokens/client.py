@@ -100,8 +100,9 @@ class Client:
     @classmethod
     def from_request(cls, request: HttpRequest) -> Client:
         """Read REMOTE_ADDR, which the middleware has made trustworthy, and the User-Agent."""
+        address = _parse_address(request.META.get("REMOTE_ADDR", ""))
         return cls(
-            ip_address=client_address(request.META.get("REMOTE_ADDR", ""), "", ()),
+            ip_address=str(address) if address else None,
             user_agent=clean_text(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_LENGTH),
         )
 
@@ -159,6 +160,7 @@ def _is_within(
     return address is not None and any(address in network for network in networks)
 
 
+@lru_cache(maxsize=256)  # asked by the middleware and then again in the same request
 def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip()
     match = HOST_WITH_PORT.fullmatch(text)

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from accounts.models import User
 from tokens import signing
 from tokens.client import Client, locate
+from tokens.compiled import find_device
 from tokens.models import IssuedToken, State
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def lock(user: User) -> datetime:
 
 def find(handle: str, kind: str) -> IssuedToken:
     """The device that holds this handle, in the one query of a request."""
-    device = IssuedToken.objects.with_state().filter(hash=signing.hash_handle(handle)).first()
+    device = find_device(signing.hash_handle(handle))
     if device is None or device.kind != kind:
         raise Refused("token_invalid")
     return device

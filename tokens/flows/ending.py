@@ -23,7 +23,7 @@ Reason = IssuedToken.Reason
 
 def log_out(device: IssuedToken) -> int:
     """End this device, as its holder."""
-    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.LOGOUT)
+    return _end_own(device, Reason.LOGOUT)
 
 
 def log_out_others(device: IssuedToken) -> int:
@@ -40,12 +40,12 @@ def end_own_device(current: IssuedToken, device: IssuedToken) -> int:
     """End one device of the owner's list: this one as a logout, another one by name."""
     if device.pk == current.pk:
         return log_out(current)
-    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.USER)
+    return _end_own(device, Reason.USER)
 
 
 def end_by_mail(device: IssuedToken) -> int:
     """End one device, for whoever holds the link that was mailed about it."""
-    return _revoke_own(device.user, IssuedToken.objects.filter(pk=device.pk), Reason.USER)
+    return _end_own(device, Reason.USER)
 
 
 def revoke_for_user(
@@ -106,6 +106,14 @@ def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
         purged = batch.past_retention()._raw_delete(using=batch.db)
         logger.info("devices purged", extra={"count": purged})
         yield purged
+
+
+def _end_own(device: IssuedToken, reason: str) -> int:
+    """End one device in one statement: a login of the same moment is before it or after it."""
+    devices = IssuedToken.objects.filter(pk=device.pk)
+    ended = devices.live().revoke(reason=reason, by=device.user)
+    log_revocation(ended, reason, user=device.user, by=device.user)
+    return ended
 
 
 def _revoke_own(user: User, devices: IssuedTokenQuerySet, reason: str) -> int:

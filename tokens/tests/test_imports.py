@@ -14,6 +14,7 @@ LAYERS = [
     {"tokens.keys"},
     {"tokens.signing", "tokens.client", "tokens.lookups"},
     {"tokens.models"},
+    {"tokens.compiled"},
     {"tokens.notices"},
     {"tokens.flows"},
     {"tokens.middleware"},

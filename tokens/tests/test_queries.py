@@ -1,18 +1,23 @@
 """What a request costs: one SELECT for row and user, and at most one UPDATE."""
 
+import cProfile
 from contextlib import contextmanager
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission
 from django.db import connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Role, User
 from config.urls import urlpatterns as site_urls
+from conftest import FIREFOX
+from tokens.authentication import IssuedTokenAuthentication
 from tokens.models import IssuedToken
 
 pytestmark = pytest.mark.urls(__name__)
@@ -256,6 +261,32 @@ def test_bearer_beside_a_cookie_asks_for_one_device_only(browser, phone, bob):
 
     with costs("SELECT"):
         assert tab.get("/api/v1/who", headers=bearer).json()["user"] == "alice"
+
+
+def test_logout_costs_one_statement_more(phone):
+    with costs("SELECT", "UPDATE"):
+        assert phone.post("logout").status_code == 204
+
+
+# Django's SQLite cursor is a thin one, psycopg is written in Python.
+CEILING = {"sqlite": 200, "postgresql": 260}
+
+
+def test_authentication_stays_below_its_ceiling_of_calls(phone):
+    """A count and not a time, so that it is the same on every machine."""
+    bearer = {"authorization": f"Bearer {phone.pair['access_token']}"}
+    request = Request(RequestFactory().get("/", headers=bearer | {"user-agent": FIREFOX}))
+    authentication = IssuedTokenAuthentication()
+    profile = cProfile.Profile()
+
+    for _ in range(10):  # until the query is compiled, and prepared on the server
+        authentication.authenticate(request)
+    with costs("SELECT"):
+        authentication.authenticate(request)
+    profile.runcall(authentication.authenticate, request)
+
+    calls = sum(entry.callcount for entry in profile.getstats())
+    assert calls <= CEILING[connection.vendor]
 
 
 @pytest.mark.parametrize("path", ["", "schema", "docs"])

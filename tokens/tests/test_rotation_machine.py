@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tokens import flows, signing
+from tokens import compiled, flows, signing
 from tokens.client import Client
 from tokens.models import IssuedToken
 
@@ -77,6 +77,8 @@ def clock():
     with (
         mock.patch.multiple(Now, as_sqlite=clock.as_sql, as_postgresql=clock.as_sql),
         mock.patch.object(signing, "time", clock),
+        # This clock's time is a part of the SQL.
+        mock.patch.object(compiled, "_compile", compiled._compile.__wrapped__),
     ):
         yield clock
 

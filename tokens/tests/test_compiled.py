@@ -1,0 +1,226 @@
+"""The compiled query against the ORM: the same device, attribute by attribute."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection, connections, models
+from django.test import override_settings
+from django.utils import timezone
+
+from accounts.models import User
+from tokens import compiled
+from tokens.compiled import find_device
+from tokens.models import IssuedToken, State
+
+Kind = IssuedToken.Kind
+DIGEST = hashlib.sha256(b"handle").digest()
+# One with microseconds, one that is written without.
+MOMENTS = [datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)]
+
+
+def new_device(user, **values):
+    now = timezone.now()
+    times = dict.fromkeys(["rotated_at", "created_at", "last_seen_at"], now)
+    defaults = {
+        "kind": Kind.API,
+        "hash": DIGEST,
+        "password_epoch": user.password_changed_at,
+        "expires_at": now + timedelta(days=30),
+    }
+    return IssuedToken.objects.create(user=user, **times | defaults | values)
+
+
+def nullable(model):
+    return [field for field in model._meta.concrete_fields if field.null]
+
+
+def some_value(field, number, user):
+    """A value that tells its field from every other of the same type."""
+    match field:
+        case models.DateTimeField():
+            return MOMENTS[number % 2] + timedelta(days=number)
+        case models.GenericIPAddressField():
+            return ["203.0.113.{}", "2001:db8::{:x}"][number % 2].format(number)
+        case models.BinaryField():
+            return hashlib.sha256(bytes([number])).digest()
+        case models.ForeignKey():
+            return user.pk
+        case models.BooleanField():
+            return bool(number % 2)
+        case models.IntegerField():
+            return 1000 + number
+        case models.CharField():
+            return f"{number} é % %s 'x'\t"[: field.max_length]
+    raise AssertionError(field)
+
+
+def full(user, staff):
+    """A device and a user with a value of its own in every column that may hold any."""
+    fixed = {"id", "user", "kind", "hash"}
+    values = {
+        field.attname: some_value(field, number, staff)
+        for number, field in enumerate(IssuedToken._meta.concrete_fields)
+        if field.name not in fixed
+    }
+    User.objects.filter(pk=user.pk).update(
+        **{
+            field.attname: some_value(field, number, staff)
+            for number, field in enumerate(User._meta.concrete_fields)
+            if field.name not in {"id", "username", "email"}
+        }
+    )
+    return new_device(user, **values)
+
+
+def described(instance):
+    """Every attribute with its type, and for a time with its time zone."""
+    return {
+        name: (type(value), value, getattr(value, "tzinfo", None))
+        for name, value in vars(instance).items()
+        if name not in ("_state", "now")
+    }
+
+
+def assert_same(found, expected):
+    assert type(found) is type(expected)
+    assert described(found) == described(expected)
+    assert (found._state.db, found._state.adding) == (expected._state.db, expected._state.adding)
+    assert set(vars(found)) == set(vars(expected))
+    assert not found.get_deferred_fields()
+
+
+def assert_as_the_orm_has_it(django_assert_num_queries):
+    expected = IssuedToken.objects.with_state().filter(hash=DIGEST).first()
+    with django_assert_num_queries(1):
+        found = find_device(DIGEST)
+        user = found.user
+
+    assert_same(found, expected)
+    assert_same(user, expected.user)
+    assert type(found.now) is datetime
+    assert found.now.tzinfo is expected.now.tzinfo is UTC
+    assert timedelta(0) <= found.now - expected.now < timedelta(minutes=1)
+    assert set(found._state.fields_cache) == set(expected._state.fields_cache) == {"user"}
+    return found
+
+
+@pytest.mark.parametrize("kind", Kind.values)
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ({}, State.LIVE),
+        ({"idle_at": timezone.now() + timedelta(days=1)}, State.LIVE),
+        ({"idle_at": MOMENTS[0]}, State.IDLE),
+        ({"expires_at": MOMENTS[1]}, State.EXPIRED),
+        ({"revoked_at": MOMENTS[0], "revoked_reason": "staff"}, State.REVOKED),
+        ({"password_epoch": MOMENTS[0]}, State.REVOKED),
+    ],
+)
+def test_device_in_any_state(alice, django_assert_num_queries, kind, values, state):
+    new_device(alice, kind=kind, **values)
+
+    assert assert_as_the_orm_has_it(django_assert_num_queries).state == state
+
+
+def test_device_of_a_deactivated_user(alice, django_assert_num_queries):
+    new_device(alice)
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+
+    assert assert_as_the_orm_has_it(django_assert_num_queries).state == State.REVOKED
+
+
+def test_device_with_nothing_that_may_be_missing(alice, django_assert_num_queries):
+    new_device(alice)
+    User.objects.filter(pk=alice.pk).update(last_login=None, email_verified_at=None)
+
+    device = assert_as_the_orm_has_it(django_assert_num_queries)
+
+    for instance in (device, device.user):
+        for field in nullable(type(instance)):
+            assert getattr(instance, field.attname) is None
+
+
+def test_device_with_everything(alice, support, django_assert_num_queries):
+    full(alice, support)
+
+    device = assert_as_the_orm_has_it(django_assert_num_queries)
+
+    for instance in (device, device.user):
+        for field in nullable(type(instance)):
+            assert getattr(instance, field.attname) is not None
+    assert device.revoked_by == support
+
+
+def test_unknown_hash_finds_nothing(alice):
+    new_device(alice)
+
+    assert find_device(hashlib.sha256(b"another").digest()) is None
+    assert find_device(b"") is None
+
+
+def test_found_device_is_a_row_to_work_with(alice):
+    new_device(alice)
+    device = find_device(DIGEST)
+
+    device.name = "Alice's phone"
+    device.save(update_fields=["name"])
+    device.refresh_from_db()
+
+    assert device == alice.devices.get(name="Alice's phone")
+    assert device.user.devices.get() == device
+
+
+def test_execute_wrapper_sees_the_query(alice):
+    new_device(alice)
+    seen = []
+
+    def listen(execute, sql, params, many, context):
+        seen.append(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(listen):
+        find_device(DIGEST)
+
+    assert [sql.split()[0] for sql in seen] == ["SELECT"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_may_compile_at_once(alice):
+    new_device(alice)
+    compiled._compile.cache_clear()
+    together = Barrier(4)
+    found = []
+
+    def ask():
+        together.wait()
+        found.append(find_device(DIGEST))
+        connection.close()
+
+    threads = [Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [device.user for device in found] == [alice] * 4
+
+
+class Replica:
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+
+def test_router_chooses_the_database(alice, request):
+    new_device(alice)
+    connections["replica"] = connections["default"]  # one database under two names
+    request.addfinalizer(lambda: connections.__delitem__("replica"))
+
+    with override_settings(DATABASE_ROUTERS=[Replica()]):
+        device = find_device(DIGEST)
+        expected = IssuedToken.objects.with_state().get(hash=DIGEST)
+
+    assert_same(device, expected)
+    assert_same(device.user, expected.user)
+    assert device._state.db == device.user._state.db == "replica"
