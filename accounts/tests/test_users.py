@@ -775,3 +775,13 @@ def test_superuser_has_permissions_and_not_roles(api, root):
     client = api(root)
     assert client.get("test/permission").status_code == 200
     assert client.get("test/admin").status_code == 403
+
+
+def test_any_number_of_users_is_deactivated_at_once(api, alice):
+    """PostgreSQL takes 65,535 parameters in a statement."""
+    phone = api(alice)
+    User.objects.bulk_create(
+        (User(username=f"u{n}", email=f"u{n}@example.org") for n in range(66_000)), batch_size=1000
+    )
+    assert User.objects.update(is_active=False) == 66_001
+    assert phone.device.revoked_reason == "deactivated"

@@ -91,10 +91,15 @@ def revoke_in_batches(
         notices.tell_of_revocation(user, count=count, reason=reason, note=note)
 
 
-def revoke_inactive(user_ids: list[int]) -> None:
-    """End the devices of those of the users who are not active."""
-    devices = IssuedToken.objects.filter(user_id__in=user_ids, user__is_active=False)
-    ended = devices.filter(revoked_at=None).revoke(reason=Reason.DEACTIVATED)
+def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
+    """End the devices of those of the users who are not active, `size` users a statement: one
+    statement takes at most 65,535 parameters."""
+    ended = 0
+    for start in range(0, len(user_ids), size):
+        devices = IssuedToken.objects.filter(
+            user_id__in=user_ids[start : start + size], user__is_active=False, revoked_at=None
+        )
+        ended += devices.revoke(reason=Reason.DEACTIVATED)
     if ended:
         log_revocation(ended, Reason.DEACTIVATED)
 

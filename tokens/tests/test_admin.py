@@ -52,9 +52,8 @@ def make_devices(user, count, **fields):
         "expires_at": now + timedelta(days=30),
         **fields,
     }
-    return IssuedToken.objects.bulk_create(
-        IssuedToken(user=user, hash=uuid.uuid4().bytes * 2, **fields) for _ in range(count)
-    )
+    devices = [IssuedToken(user=user, hash=uuid.uuid4().bytes * 2, **fields) for _ in range(count)]
+    return IssuedToken.objects.bulk_create(devices, batch_size=500)
 
 
 def listed(page, query=""):
