@@ -70,6 +70,9 @@ class CommonPasswordValidator(password_validation.CommonPasswordValidator):
                     return True
         return False
 
+    def is_made_of_one(self, text: str) -> bool:
+        return any(consists_of(text, piece) for piece in self._pieces(text))
+
     def _pieces(self, text: str) -> Iterator[str]:
         """What the text may begin with."""
         for length in range(SHORTEST_PIECE, min(len(text), LONGEST_PIECE) + 1):
@@ -91,7 +94,7 @@ class ContextValidator:
             rest = rest.replace(word, "")
         if rest == text:
             return
-        if len(rest) < SHORTEST_REST or self.common.is_made_of_two(rest):
+        if len(rest) < SHORTEST_REST or self.common.is_made_of_one(rest):
             raise ValidationError(
                 "This password is too much like the name of this site or of your account.",
                 code="password_too_similar",

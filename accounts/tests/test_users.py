@@ -315,6 +315,20 @@ def test_refused_login_with_an_outdated_hash_computes_one_hash(api, alice, hashe
     assert len(hashes) == 1
 
 
+@pytest.mark.parametrize(
+    ("password", "status", "computed"),
+    [("not the password", 401, ["verify"]), (PASSWORD, 200, ["verify", "encode"])],
+)
+def test_outdated_hash_is_computed_anew_for_the_right_password_alone(
+    api, alice, hashes, monkeypatch, password, status, computed
+):
+    monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 2)
+    hashes.clear()
+
+    assert log_in(api, "alice", password).status_code == status
+    assert hashes == computed
+
+
 # Password changes
 
 

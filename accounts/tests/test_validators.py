@@ -110,6 +110,7 @@ def test_every_listed_password_of_the_length_is_refused(listed, settings):
         ("annmillerpassword", True),
         ("a.m.1999 guestlist", True),
         ("Springfield-9999", True),
+        ("guestlist demo password", False),
         ("hammer guestlist orbit velvet", False),
         ("miller hV3-tq9_Lw0pZr2x", False),
     ],
