@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -33,6 +34,7 @@ PAGE = ViewportSize(width=900, height=700)
 PHONE = ViewportSize(width=360, height=740)
 PASSWORD = "guestlist demo password"  # noqa: S105  # of tokens/demo.py, which needs Django to be set up
 NOTE = "You told us that this laptop was stolen. Call 555 0100 if it was not you."
+INCIDENT_NOTE = "Passwords were stolen. Please choose a new one."
 
 
 def main() -> None:
@@ -129,11 +131,18 @@ def take_admin(browser: Browser, site: str) -> None:
     victim.reload()
     take(victim, "signed-out", height=540)
     page.goto("/admin/")
-    take(page, "admin-overview", whole=True)
+    take(page, "admin-overview", height=700)
     page.goto("/admin/tokens/issuedtoken/incident/")
-    page.get_by_label("Address or network").fill("81.2.0.0/16")
+    leaked = datetime.now(UTC) - timedelta(days=14)
+    page.get_by_label("Signed in at or after (UTC)").fill(f"{leaked:%Y-%m-%dT%H:%M}")
     page.get_by_role("button", name="Show what would end").click()
+    page.get_by_label("Note, shown to the person").fill(INCIDENT_NOTE)
     take(page, "admin-incident", whole=True)
+    page.set_viewport_size(PHONE)
+    page.goto("/admin/tokens/issuedtoken/incident/")
+    take(page, "admin-incident-phone", whole=True)
+    page.goto("/admin/")
+    take(page, "admin-overview-phone", whole=True)
 
 
 def open_page(browser: Browser, site: str, agent: str, address: str) -> Page:

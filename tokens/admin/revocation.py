@@ -76,7 +76,7 @@ class RevokePages:
             "people": summary["people"],
             "shown": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
             "breakdown": summary["devices"] > SHOWN and _titled(devices.breakdown()),
-            "mailed": summary["devices"] <= flows.MAILED,
+            "mailed": user is not None or summary["devices"] <= flows.MAILED,
             "holds_current": current.exists(),
             "held": _held(request),
             "note_length": flows.NOTE_LENGTH,

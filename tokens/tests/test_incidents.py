@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from accounts.models import Role
 from conftest import FIREFOX, PASSWORD
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import IPHONE, hidden, make_devices, make_staff, text_of
+from tokens.tests.test_admin import IPHONE, hidden, make_devices, make_staff, text_of, url_of
 
 PAGE = "/admin/tokens/issuedtoken/incident/"
 API = "users/devices/revoke"
@@ -248,6 +248,16 @@ def test_a_tampered_progress_begins_anew(browser, support, stolen):
     fields = {"confirmed": "yes", "total": "x", "done": "-", "newest": "never"}
     page.post(url(network=NETWORK), fields)
     assert states(*stolen) == [False, False]
+
+
+def test_the_page_says_who_is_mailed(browser, support, alice):
+    """One person is mailed of however many devices, of many people's at most a thousand."""
+    make_devices(alice, 1000, ip_address=THIEVES)
+    page = browser(support)
+    assert "The owner is mailed, too." in text_of(page.get(url(network=NETWORK)))
+    make_devices(alice, 1, ip_address=THIEVES)
+    assert "Nobody is mailed" in text_of(page.get(url(network=NETWORK)))
+    assert "The owner is mailed, too." in text_of(page.get(url_of(alice, "revoke")))
 
 
 # The API
