@@ -1,0 +1,197 @@
+"""What the pages of the admin cost on filled databases: server time and statements.
+
+DATABASE_URL=postgres://... python -m benchmarks.admin guestlist_10k guestlist_1m guestlist_10m
+
+Each page is opened in this process with Django's test client, once to warm up and then a few
+times; the figure is the median. The table is written into docs/performance.md.
+"""
+
+import argparse
+import html
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import set_up
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+MARKERS = "<!-- admin pages -->\n", "<!-- end of admin pages -->\n"
+RUNS = 5
+
+DEVICES = "/admin/tokens/issuedtoken/"
+USERS = "/admin/accounts/user/"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page by its path, opened by GET, or by POST with `data`. Of a stream the first piece."""
+
+    name: str
+    path: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def open(self, client: Any) -> Any:
+        answer = client.post(self.path, self.data) if self.data else client.get(self.path)
+        assert answer.status_code == 200, (self, answer.status_code)
+        if answer.streaming:
+            next(iter(answer))
+        return answer
+
+
+def pages(client: Any) -> Iterator[Page]:
+    """Every page that is measured, for the staff member of `client`: the filters as the lists
+    offer them, and what to search for as the database holds it."""
+    from accounts.models import User
+    from benchmarks.population import COLLECTOR, CROWDED_NETWORK
+    from tokens.admin.filters import COUNTED
+    from tokens.models import IssuedToken
+
+    collector = User.objects.get(username=COLLECTOR)
+    device = IssuedToken.objects.filter(user__gt=collector, ip_address__isnull=False)[0]
+    first = list(IssuedToken.objects.order_by("pk").values_list("ip_address", flat=True)[:500])
+    v4 = next(ip for ip in first if "." in ip and not ip.startswith("203."))
+    v6 = next(ip for ip in first if ":" in ip)
+    block = ".".join(v4.split(".")[:2])
+    last = -(-min(COUNTED, IssuedToken.objects.all()[:COUNTED].count()) // 50)
+    person = device.user
+
+    yield Page("Front page", "/admin/")
+    yield Page("Devices", DEVICES)
+    yield Page("Devices, last page", f"{DEVICES}?p={last}")
+    yield Page("Devices, sorted by signed in", f"{DEVICES}?o=7")
+    for name, query in filters_of(client, DEVICES):
+        yield Page(f"Devices, {name}", DEVICES + query)
+    yield Page("Devices of the user with 10,000", f"{DEVICES}?user__id__exact={collector.pk}")
+    for name, term in {
+        "username": person.username,
+        "username with 10,000 devices": COLLECTOR,
+        "start of an email address": person.email[:-8],
+        "name that nobody has": "nobody-of-this-name",
+        "one letter": "m",
+        "device id": device.pk,
+        "IPv4 address": v4,
+        "IPv6 address": v6,
+        "crowded /24": CROWDED_NETWORK,
+        "/16": f"{block}.0.0/16",
+        "/20": f"{block}.128.0/20",
+        "IPv6 /32": "2a02::/32",
+        "IPv6 /64": f"{':'.join(v6.split(':')[:3])}::/48",
+        "empty network": "198.51.100.0/24",
+    }.items():
+        yield Page(f"Devices, search: {name}", f"{DEVICES}?q={term}")
+    yield Page("A device", f"{DEVICES}{device.pk}/change/")
+    yield Page("Revoke a device, asked", f"{DEVICES}{device.pk}/revoke/")
+    chosen = {"_selected_action": device.pk, "select_across": 1}
+    across = f"{DEVICES}?q={CROWDED_NETWORK}"
+    yield Page("Revoke 100,000 devices, asked", across, chosen | {"action": "revoke_selected"})
+    yield Page("Export of them, first rows", across, chosen | {"action": "export_csv"})
+
+    yield Page("Users", USERS)
+    yield Page("Users, last page", f"{USERS}?p={-(-min(COUNTED, User.objects.count()) // 100)}")
+    yield Page("Users, sorted by email", f"{USERS}?o=2")
+    for name, query in filters_of(client, USERS):
+        yield Page(f"Users, {name}", USERS + query)
+    for name, term in {
+        "username": person.username,
+        "start of an email address": person.email[:-8],
+        "name that nobody has": "nobody-of-this-name",
+        "one letter": "m",
+    }.items():
+        yield Page(f"Users, search: {name}", f"{USERS}?q={term}")
+    yield Page("A user", f"{USERS}{person.pk}/change/")
+    yield Page("A user with 10,000 devices", f"{USERS}{collector.pk}/change/")
+    yield Page("Revoke their devices, asked", f"{USERS}{collector.pk}/revoke/")
+
+
+def filters_of(client: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The name and the query of each filter beside the list."""
+    shown = client.get(path).content.decode()
+    _, _, shown = shown.partition('id="changelist-filter"')
+    for title, choices in re.findall(r'<details data-filter-title="([^"]*)"(.*?)</details>', shown, re.S):
+        for query, choice in re.findall(r'<a href="(\?[^"]+)"[^>]*>([^<]*)</a>', choices):
+            yield f"{title.strip()}: {choice.strip()}", html.unescape(query)
+
+
+def measure(page: Page, client: Any) -> tuple[float, int]:
+    """Milliseconds and statements of a warm run."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as captured:
+        page.open(client)
+        statements = len(captured)
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        page.open(client)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1000, statements
+
+
+def measure_all(database: str, username: str) -> dict[str, tuple[float, int]]:
+    """By the name of each page, on that database, as that member of staff."""
+    from django.contrib.contenttypes.models import ContentType
+    from django.db import connection
+    from django.test import Client
+
+    from accounts.models import User
+
+    connection.close()
+    connection.settings_dict["NAME"] = database
+    ContentType.objects.clear_cache()
+    user = User.objects.get(username=username)
+    client = Client()
+    client.force_login(user)
+    try:
+        found = {}
+        for page in pages(client):
+            found[page.name] = measure(page, client)
+            print(f"{database} {username} {page.name}: {found[page.name][0]:.0f} ms", flush=True)
+        return found
+    finally:
+        user.devices.all().delete()
+
+
+def table(columns: dict[str, dict[str, tuple[float, int]]]) -> str:
+    """The figures of each column by its title, as Markdown; the statements are of the last one."""
+    *_, last = columns.values()
+    lines = [
+        f"| page | statements | {' | '.join(columns)} |",
+        f"|---|{'---|' * (len(columns) + 1)}",
+    ]
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        times = [f"{column[name][0]:.0f}" if name in column else "" for column in columns.values()]
+        statements = last[name][1] if name in last else ""
+        lines.append(f"| {name} | {statements} | {' | '.join(times)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(text: str) -> None:
+    """Put the table between its markers in the document."""
+    before, start, rest = DOCUMENT.read_text().partition(MARKERS[0])
+    _, end, after = rest.partition(MARKERS[1])
+    assert start and end, f"{DOCUMENT} has lost its markers"
+    DOCUMENT.write_text(before + start + text + end + after)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the pages of the admin.")
+    parser.add_argument("databases", nargs="+", help="on the server of DATABASE_URL")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md")
+    options = parser.parse_args()
+    set_up()
+    columns = {name: measure_all(name, "root") for name in options.databases}
+    largest = options.databases[-1]
+    columns[f"{largest}, as support"] = measure_all(largest, "support")
+    text = table(columns)
+    print(text)
+    if options.write:
+        write(text)
+
+
+if __name__ == "__main__":
+    main()

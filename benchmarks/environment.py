@@ -1,0 +1,32 @@
+"""The configuration of a benchmark: as in production, with keys of this run alone."""
+
+import json
+import os
+import secrets
+import sys
+
+import django
+from django.conf import settings
+
+
+def set_up() -> None:
+    """Configure Django for the database of DATABASE_URL, which must be named on purpose."""
+    from tokens.keys import generate_signing_key
+
+    if not os.environ.get("DATABASE_URL"):
+        sys.exit("Set DATABASE_URL to the database to work on.")
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DEBUG": "false",
+        "SECRET_KEY": secrets.token_urlsafe(64),
+        "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
+        "SITE_URL": "https://testserver",
+        "ALLOWED_HOSTS": "testserver",
+        "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
+        "EMAIL_URL": "console://",
+    }
+    django.setup()
+    # Static files come from the apps, not from what `collectstatic` writes.
+    settings.STORAGES["staticfiles"]["BACKEND"] = (
+        "django.contrib.staticfiles.storage.StaticFilesStorage"
+    )
