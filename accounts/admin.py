@@ -14,6 +14,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from accounts import throttling
+from accounts.changelist import LargeListAdmin
 from accounts.forms import PasswordResetForm
 from accounts.models import Role, Throttle, User
 from accounts.verification import send_verification
@@ -24,6 +25,8 @@ admin.site.unregister(Group)
 admin.site.site_header = admin.site.site_title = "Guestlist"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the lists need the width
+
+FOUND = 50  # users that a search shows by their name, and by their e-mail address
 
 
 class RoleForm(forms.ModelForm):
@@ -119,14 +122,39 @@ class UserCreationForm(UserForm):
         return super().save(commit)
 
 
-class UserAdmin(auth_admin.UserAdmin):
+class RoleFilter(admin.SimpleListFilter):
+    """By role. Django's own filter takes the users through a DISTINCT, which sorts all of them."""
+
+    title = parameter_name = "role"
+
+    def lookups(self, request, model_admin):
+        return [(role.name, role.name) for role in Role.objects.all()]
+
+    def queryset(self, request, queryset):
+        if self.value() in dict(self.lookup_choices):
+            return queryset.filter(roles__name=self.value())
+        return queryset
+
+
+def find_users(request, term: str) -> list[int]:
+    """The keys of the first users who start with the term; the list says if there are more."""
+    found, more = User.objects.first_starting_with(term, FOUND)
+    if more and request.method == "GET":
+        messages.warning(
+            request, f"More than {FOUND} users start with that, and only the first are searched."
+        )
+    return found
+
+
+class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
     form = UserForm
     add_form = UserCreationForm
     add_form_template = None
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
-    list_filter = ["is_active", "is_staff", "is_superuser", "roles"]
-    search_fields = ["username__istartswith", "email__istartswith"]
-    ordering = ["username"]
+    list_filter = ["is_active", "is_staff", "is_superuser", RoleFilter]
+    search_fields = ["username", "email"]
+    search_help_text = "Start of a username or email address"
+    ordering = sortable_by = ["username"]
     filter_horizontal = ["roles"]
     readonly_fields = [
         "email_verified_at",
@@ -169,6 +197,11 @@ class UserAdmin(auth_admin.UserAdmin):
         form = super().get_form(request, obj, **kwargs)
         form.editor = request.user
         return form
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        return queryset.filter(pk__in=find_users(request, search_term.strip())), False
 
     def get_readonly_fields(self, request, obj=None):
         only_superusers = [] if request.user.is_superuser else ["is_superuser"]

@@ -45,9 +45,9 @@ class Page:
 def pages(client: Any) -> Iterator[Page]:
     """Every page that is measured, for the staff member of `client`: the filters as the lists
     offer them, and what to search for as the database holds it."""
+    from accounts.changelist import COUNTED
     from accounts.models import User
     from benchmarks.population import COLLECTOR, CROWDED_NETWORK
-    from tokens.admin.filters import COUNTED
     from tokens.models import IssuedToken
 
     collector = User.objects.get(username=COLLECTOR)
@@ -89,6 +89,10 @@ def pages(client: Any) -> Iterator[Page]:
     across = f"{DEVICES}?q={CROWDED_NETWORK}"
     yield Page("Revoke 100,000 devices, asked", across, chosen | {"action": "revoke_selected"})
     yield Page("Export of them, first rows", across, chosen | {"action": "export_csv"})
+
+    yield Page("Incident", f"{DEVICES}incident/")
+    yield Page("Incident, in the crowded /24", f"{DEVICES}incident/?network={CROWDED_NETWORK}")
+    yield Page("Incident, on ChromeOS", f"{DEVICES}incident/?os=ChromeOS")
 
     yield Page("Users", USERS)
     yield Page("Users, last page", f"{USERS}?p={-(-min(COUNTED, User.objects.count()) // 100)}")

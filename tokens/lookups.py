@@ -1,6 +1,8 @@
-"""`ip_address__within="203.0.113.0/24"`: addresses of a network, on both databases."""
+"""`ip_address__within="203.0.113.0/24"`: addresses of a network, a range of the column's index."""
 
 import ipaddress
+from ipaddress import IPv4Network, IPv6Network
+from itertools import takewhile
 
 from django.db.backends.signals import connection_created
 from django.db.models import GenericIPAddressField, Lookup
@@ -19,8 +21,27 @@ class Within(Lookup):
         return f"{column} <<= %s::inet", [*params, str(self.rhs)]
 
     def as_sqlite(self, compiler, connection):
+        """SQLite holds addresses as text: those that start like the network, and of these those
+        that are within."""
         column, params = self.process_lhs(compiler, connection)
-        return f"ip_within({column}, %s)", [*params, str(self.rhs)]
+        network = ipaddress.ip_network(self.rhs)
+        start = _common_start(network)
+        # The character after "." and ":", and after every digit and letter, ends the range.
+        ends = [start, start[:-1] + chr(ord(start[-1]) + 1)] if start else ["", "g"]
+        sql = f"({column} >= %s AND {column} < %s AND ip_within({column}, %s))"
+        return sql, [*params, ends[0], *params, ends[1], *params, str(network)]
+
+
+def _common_start(network: IPv4Network | IPv6Network) -> str:
+    """How every address of the network starts as text: with the parts that its prefix fixes whole,
+    but for the last, and in IPv6 only up to a zero, which "::" may stand for."""
+    address = network.network_address.exploded
+    if network.version == 4:
+        fixed = address.split(".")[: min(network.prefixlen // 8, 3)]
+        return "".join(f"{part}." for part in fixed)
+    groups = [part.lstrip("0") for part in address.split(":")]
+    fixed = groups[: min(network.prefixlen // 16, 7)]
+    return "".join(f"{group}:" for group in takewhile(bool, fixed))
 
 
 @receiver(connection_created)

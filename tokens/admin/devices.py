@@ -5,17 +5,21 @@ from django.http import Http404
 from django.urls import path, reverse
 from django.utils.html import format_html
 
+from accounts.changelist import LargeListAdmin
 from tokens import flows
 from tokens.admin.display import ago, revoke_link, story
 from tokens.admin.export import csv_response, json_response
-from tokens.admin.filters import CappedPaginator, OSFilter, StateFilter, search
+from tokens.admin.filters import OSFilter, ReasonFilter, StateFilter, search
 from tokens.admin.incident import IncidentPage
 from tokens.admin.revocation import RevokePages
 from tokens.models import IssuedToken, State
 
+# The order of a list of expired devices, the latest first, and of idle ones, those next to expire.
+ENDS_FIRST = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", "id"]}
+
 
 @admin.register(IssuedToken)
-class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
+class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
 
     list_display = [
@@ -29,11 +33,8 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
         "revoke",
     ]
     list_display_links = ["client"]
-    list_filter = [StateFilter, "kind", OSFilter, "created_at", "revoked_reason"]
+    list_filter = [StateFilter, "kind", OSFilter, "created_at", ("revoked_reason", ReasonFilter)]
     list_per_page = 50
-    paginator = CappedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     ordering = ["-created_at", "-id"]
     search_fields = ["id"]
     search_help_text = "Username, email address, IP address or network, or device id"
@@ -64,6 +65,14 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
         touchable = Q(user__is_superuser=False) | Q(Value(request.user.is_superuser))
         return super().get_queryset(request).with_state().annotate(touchable=touchable)
 
+    def get_ordering(self, request):
+        """The newest first. Those that have ended by time stand in the order of their end, which
+        an index holds, while the newest of all are live."""
+        return ENDS_FIRST.get(request.GET.get("state"), self.ordering)
+
+    def get_sortable_by(self, request):
+        return [] if request.GET.get("state") in ENDS_FIRST else ["signed_in"]
+
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or (obj.state == State.LIVE and self.may_revoke(request, obj.user)):
@@ -93,7 +102,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
     def get_search_results(self, request, queryset, search_term):
         if not search_term:
             return queryset, False
-        return queryset.filter(search(search_term)), False
+        return queryset.filter(search(request, search_term)), False
 
     def response_action(self, request, queryset):
         try:
@@ -123,8 +132,7 @@ class DeviceAdmin(IncidentPage, RevokePages, admin.ModelAdmin):
 
     @admin.action(description="Revoke the selected devices", permissions=["revoke"])
     def revoke_selected(self, request, queryset):
-        devices = IssuedToken.objects.filter(pk__in=queryset.order_by().values("pk"))
-        return self.confirm_revoke(request, devices, back=request.get_full_path())
+        return self.confirm_revoke(request, queryset.order_by(), back=request.get_full_path())
 
     @admin.action(
         description="Purge the selected devices that ended long ago", permissions=["purge"]

@@ -4,23 +4,10 @@ import ipaddress
 import uuid
 
 from django.contrib import admin
-from django.core.paginator import Paginator
 from django.db.models import Q
-from django.utils.functional import cached_property
 
-from accounts.models import User
+from accounts.admin import find_users
 from tokens.models import State
-
-COUNTED = 10_000  # rows; beyond it a list only says that there are more
-
-
-class CappedPaginator(Paginator):
-    """Counts and pages through the first 10,000 rows: counting ten million takes seconds, and
-    nobody reads page 200."""
-
-    @cached_property
-    def count(self):
-        return self.object_list.order_by().values("pk")[:COUNTED].count()
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -49,7 +36,15 @@ class OSFilter(admin.SimpleListFilter):
         return queryset.exclude(os__in=self.names) if self.value() else queryset
 
 
-def search(term: str) -> Q:
+class ReasonFilter(admin.ChoicesFieldListFilter):
+    """By `revoked_reason`, saying what only a person knows: that whoever has one is revoked."""
+
+    def queryset(self, request, queryset):
+        chosen = super().queryset(request, queryset)
+        return chosen.filter(revoked_at__isnull=False) if self.lookup_val else chosen
+
+
+def search(request, term: str) -> Q:
     """What support types: an id, an address, a network, or the start of a name or e-mail."""
     term = term.strip()
     try:
@@ -59,7 +54,7 @@ def search(term: str) -> Q:
     try:
         network = ipaddress.ip_network(term.partition("%")[0], strict=False)
     except ValueError:
-        return Q(user__in=User.objects.starting_with(term).values("pk"))
+        return Q(user__in=find_users(request, term))
     if network.num_addresses == 1:
         address = str(network.network_address)
         return Q(ip_address=address) | Q(last_ip=address)
