@@ -1,0 +1,118 @@
+"""No page of the admin reads or sorts a whole table: how the database means to find each is
+looked at, with so many rows that its planner has a choice."""
+
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from accounts.models import User
+from benchmarks import population
+from benchmarks.admin import pages
+from tokens.models import IssuedToken
+
+USERS, DEVICES = 40_000, 20_000
+COUNTED = 100  # rows that a list counts; the table is smaller, too
+TABLES = "tokens_issuedtoken", "accounts_user"
+
+# What ends many devices counts them exactly, of how many people, and by client and place.
+COUNTS_EXACTLY = {
+    "Revoke 100,000 devices, asked",
+    "Incident, in the crowded /24",
+    "Incident, on ChromeOS",
+}
+
+
+@pytest.fixture(scope="module")
+def large_site(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        population.fill(users=USERS, devices=DEVICES)
+        yield
+        IssuedToken.objects.all()._raw_delete(using="default")
+        User.objects.filter(is_staff=True).delete()
+        User.objects.all()._raw_delete(using="default")
+
+
+@pytest.fixture
+def staff(large_site, db, monkeypatch):
+    """`staff("support")` is a signed-in browser of that one."""
+    monkeypatch.setattr("accounts.changelist.COUNTED", COUNTED)
+
+    def signed_in(username):
+        client = Client()
+        client.force_login(User.objects.get(username=username))
+        return client
+
+    return signed_in
+
+
+def selects_of(page, client):
+    """The statements that read for the page, with their parameters."""
+    sent = []
+
+    def keep(execute, sql, params, many, context):
+        sent.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(keep):
+        page.open(client)
+    return [(sql, params) for sql, params in sent if sql.startswith("SELECT")]
+
+
+def faults_of(sql, params):
+    """What the plan of the statement has against it, in words."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", params)
+            (plan,) = cursor.fetchone()
+            plan = json.loads(plan) if isinstance(plan, str) else plan
+            return [fault for node in nodes(plan[0]["Plan"]) for fault in faults_of_node(node)]
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}", params)
+        return faults_of_steps([step[-1] for step in cursor.fetchall()])
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def faults_of_node(node):
+    if node["Node Type"] == "Seq Scan" and node["Relation Name"] in TABLES:
+        yield f"reads all of {node['Relation Name']}"
+    if node["Node Type"] == "Sort" and node["Plans"][0]["Actual Rows"] > DEVICES / 5:
+        yield f"sorts {node['Plans'][0]['Actual Rows']} rows"
+
+
+def faults_of_steps(steps):
+    """The partial indexes of users hold few: SQLite may sort what it finds in them."""
+    scanned = [step for step in steps if re.match(rf"SCAN ({'|'.join(TABLES)})\b", step)]
+    scanned = [step for step in scanned if " USING INDEX user_" not in step]
+    yield from (step for step in scanned if " USING " not in step)
+    if scanned and "USE TEMP B-TREE FOR ORDER BY" in steps:
+        yield f"{scanned[0]}, then a sort"
+
+
+@pytest.mark.parametrize("username", [population.ROOT, population.SUPPORT])
+def test_no_page_reads_or_sorts_a_whole_table(staff, username):
+    client = staff(username)
+    faults = {
+        page.name: found
+        for page in pages(client)
+        if (
+            found := [
+                fault
+                for sql, params in selects_of(page, client)
+                for fault in faults_of(sql, params)
+            ]
+        )
+    }
+    assert {name: found for name, found in faults.items() if name not in COUNTS_EXACTLY} == {}
+
+
+def test_look_at_plans_sees_what_it_is_for(large_site, db):
+    """A sort by what no index holds reads all, and sorts all."""
+    statement = IssuedToken.objects.order_by("user_agent").values("pk").query.sql_with_params()
+    assert list(faults_of(*statement))
