@@ -10,6 +10,7 @@ import argparse
 import html
 import re
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -115,7 +116,8 @@ def filters_of(client: Any, path: str) -> Iterator[tuple[str, str]]:
     """The name and the query of each filter beside the list."""
     shown = client.get(path).content.decode()
     _, _, shown = shown.partition('id="changelist-filter"')
-    for title, choices in re.findall(r'<details data-filter-title="([^"]*)"(.*?)</details>', shown, re.S):
+    filters = r'<details data-filter-title="([^"]*)"(.*?)</details>'
+    for title, choices in re.findall(filters, shown, re.S):
         for query, choice in re.findall(r'<a href="(\?[^"]+)"[^>]*>([^<]*)</a>', choices):
             yield f"{title.strip()}: {choice.strip()}", html.unescape(query)
 
@@ -178,7 +180,8 @@ def write(text: str) -> None:
     """Put the table between its markers in the document."""
     before, start, rest = DOCUMENT.read_text().partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
-    assert start and end, f"{DOCUMENT} has lost its markers"
+    if not (start and end):
+        sys.exit(f"{DOCUMENT} has lost its markers")
     DOCUMENT.write_text(before + start + text + end + after)
 
 

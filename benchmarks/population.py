@@ -141,7 +141,7 @@ class Devices:
 
     def __init__(self, people: People, count: int) -> None:
         self.people, self.count, self.now = people, count, people.now
-        self.random = random.Random(count)  # noqa: S311
+        self.random = random.Random(count)
         self.spread = settings.DEVICE_LIFETIME + settings.DEVICE_RETENTION
         self.collected = max(1, count // min(10_000, max(1, count // 10)))
         self.crowded = max(1, count // 2 // min(100_000, max(1, count // 10)))
@@ -274,9 +274,7 @@ def _write(model: type[models.Model], rows: Iterator[Row], moved: Callable[[int]
     fields = model._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     write = _copy if connection.vendor == "postgresql" else _insert
-    while chunk := [
-        [row[field.attname] for field in fields] for row in islice(rows, CHUNK)
-    ]:
+    while chunk := [[row[field.attname] for field in fields] for row in islice(rows, CHUNK)]:
         write(model, columns, chunk)
         moved(len(chunk))
 
@@ -292,7 +290,10 @@ def _insert(model: type[models.Model], columns: str, rows: list[list[Any]]) -> N
     fields = model._meta.concrete_fields
     places = ", ".join(["%s"] * len(fields))
     adapted = [
-        [field.get_db_prep_save(value, connection) for field, value in zip(fields, row, strict=True)]
+        [
+            field.get_db_prep_save(value, connection)
+            for field, value in zip(fields, row, strict=True)
+        ]
         for row in rows
     ]
     with connection.cursor() as cursor:

@@ -136,9 +136,9 @@ def main() -> None:
     print(f"{ended} devices revoked in {length:.1f} s\n")
     print("| | calls | median, ms | 99 of 100, ms | worst, ms |\n|---|---|---|---|---|")
     for name, timings in found.items():
-        name = name.replace("_", "-")
-        print(row(name, "before", [length for at, length in timings if at < start]))
-        print(row(name, "meanwhile", [length for at, length in timings if at >= start]))
+        title = name.replace("_", "-")
+        print(row(title, "before", [length for at, length in timings if at < start]))
+        print(row(title, "meanwhile", [length for at, length in timings if at >= start]))
 
 
 if __name__ == "__main__":

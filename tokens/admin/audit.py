@@ -2,11 +2,11 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.utils.html import format_html
 
-from tokens.admin.filters import CappedPaginator
+from accounts.changelist import LargeListAdmin
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(admin.ModelAdmin):
+class LogEntryAdmin(LargeListAdmin):
     """What staff did in the admin: read, never edited, never deleted, newest first.
 
     So a member of staff whose acts it holds is deactivated and not deleted, since their entries
@@ -18,9 +18,6 @@ class LogEntryAdmin(admin.ModelAdmin):
     list_select_related = ["user", "content_type"]
     list_per_page = 50
     ordering = ["-id"]
-    sortable_by = []
-    paginator = CappedPaginator
-    show_full_result_count = False
     search_fields = ["user__username__exact"]
     search_help_text = "Username of the member of staff"
 

@@ -19,7 +19,7 @@ def keep_finer_statistics(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tokens', '0001_initial'),
+        ('tokens', '0002_overview'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
