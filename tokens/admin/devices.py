@@ -113,6 +113,10 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def has_add_permission(self, request):
         return False
 
+    def has_change_permission(self, request, obj=None):
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or request.user.may_touch(obj.user))
+
     def has_delete_permission(self, request, obj=None):
         """Rows go by purge; a user can still be deleted, which takes their devices along."""
         return False

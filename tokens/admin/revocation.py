@@ -61,10 +61,11 @@ class RevokePages:
         devices = live.exclude(pk=get_device(request).pk)
         if request.method == "POST" and request.POST.get("confirmed"):
             ticked = bool(request.POST.get("include_current"))
+            ending = live if ticked else devices
             if user is not None:
-                return self._revoke_of_user(request, user, live if ticked else devices, back)
+                return self._revoke_of_user(request, user, ending, back)
             too = current if ticked else current.none()
-            several = devices.exclude(user=devices.values("user")[:1]).exists()
+            several = ending.exclude(user=ending.values("user")[:1]).exists()
             return (several and ask_for_password(request)) or self._revoke(
                 request, devices, too, back, reason
             )

@@ -763,6 +763,7 @@ def test_own_ticked_device_is_not_lost_by_the_password(stale, support, api, alic
 
     asked = select(page, [phone.device, current])
     asked = confirm(page, asked, include_current="yes")
+    assert live(alice, support) == 2
     done = confirm(page, asked, step_up_password=PASSWORD)
 
     assert done.url.startswith("/admin/login/")
