@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots test-postgres lint format bench clean
+.PHONY: help run test test-browser screenshots test-postgres fuzz lint format bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
 test-postgres: $(VENV)/installed ## Run the tests on the PostgreSQL of DATABASE_URL
 	@case "$$DATABASE_URL" in postgres*) ;; *) echo "Set DATABASE_URL to a PostgreSQL database"; exit 2;; esac
 	$(BIN)/python -m pytest
+
+fuzz: $(VENV)/installed-dev ## Try the API against its own description, with requests valid and not
+	$(BIN)/python -m pytest tests_fuzz
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .
