@@ -1,10 +1,15 @@
 """What the API reads: one JSON object, of bounded size and depth, that means one thing."""
 
+import io
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from rest_framework.exceptions import ParseError
 
-from accounts.parsers import MAX_BYTES, MAX_DEPTH
+from accounts.parsers import MAX_BYTES, MAX_DEPTH, BodyTooLarge, StrictJSONParser
 
 URL = "/api/v1/signup"
 CREDENTIALS = {"username": "carol", "email": "carol@example.org", "password": "x7#qv mTz.4 pLw"}
@@ -194,3 +199,49 @@ def test_other_media_types_are_415(post, content_type):
 @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
 def test_json_is_read(post, content_type):
     assert post(json.dumps(CREDENTIALS), content_type).status_code == 201
+
+
+# Any bytes at all
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(10**30), max_value=10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=10,
+)
+pieces = st.sampled_from([b"{", b"}", b"[", b"]", b'"', b'"a"', b":", b",", b"1e999", b"\\ud800"])
+patient = hypothesis_settings(deadline=None)
+
+
+def read(body):
+    """What the parser makes of the body, None for a refusal that the contract names."""
+    try:
+        return StrictJSONParser().parse(io.BytesIO(body))
+    except (ParseError, BodyTooLarge):
+        return None
+
+
+@patient
+@given(st.binary() | st.lists(pieces | st.binary(max_size=3)).map(b"".join))
+def test_any_bytes_are_one_object_or_refused(body):
+    found = read(body)
+    assert found is None or found == json.loads(body)
+    assert found is None or isinstance(found, dict)
+
+
+@patient
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), json_values), st.booleans())
+def test_any_object_is_read_as_it_was_written(content, ascii_only):
+    assert read(json.dumps(content, ensure_ascii=ascii_only).encode()) == content
+
+
+@patient
+@given(json_values, st.binary(min_size=1, max_size=5), st.data())
+def test_json_with_some_bytes_changed_is_one_object_or_refused(value, noise, data):
+    body = json.dumps({"a": value}).encode()
+    at = data.draw(st.integers(0, len(body)))
+    found = read(body[:at] + noise + body[at:])
+    assert found is None or isinstance(found, dict)

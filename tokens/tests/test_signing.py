@@ -773,6 +773,18 @@ def test_any_header_is_refused_quietly(forge, header, payload):
     verify_any(forge(payload, header))
 
 
+@pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
+@hypothesis_settings(patient, suppress_health_check=list(HealthCheck))
+@given(seal=st.binary(max_size=100))
+def test_any_other_signature_is_refused(settings, alg, seal):
+    """With our header and good claims, so that nothing but the signature stands in the way."""
+    settings.JWT_SIGNING_KEYS = [generate_signing_key(alg)]
+    message, _, ours = access_token().rpartition(".")
+
+    if encode(seal) != ours:
+        assert refused(f"{message}.{encode(seal)}")
+
+
 # Over HTTP
 
 
