@@ -76,10 +76,10 @@ def refresh_token_of(device: IssuedToken, handle: str) -> str:
 def lock(user: User) -> datetime:
     """Lock the user's row and return the database's time.
 
-    Every flow that adds or ends devices of a user locks this row, so that each falls wholly
-    before or after the other. `no_key`, because `revoked_by` refers to staff: those who revoke
-    each other at once would wait for each other. Raise Refused if the account is not what was
-    verified.
+    Every flow that adds devices of a user or ends several locks this row, so that each falls
+    wholly before or after the other. `no_key`, because `revoked_by` refers to staff: those who
+    revoke each other at once would wait for each other. Raise Refused if the account is not what
+    was verified.
     """
     users = User.objects.select_for_update(no_key=True).annotate(now=Now())
     locked = users.filter(pk=user.pk).first()
