@@ -53,7 +53,8 @@ def pages(client: Any) -> Iterator[Page]:
 
     collector = User.objects.get(username=COLLECTOR)
     device = IssuedToken.objects.filter(user__gt=collector, ip_address__isnull=False)[0]
-    first = list(IssuedToken.objects.order_by("pk").values_list("ip_address", flat=True)[:500])
+    devices = IssuedToken.objects.filter(ip_address__isnull=False).order_by("pk")
+    first = [str(address) for address in devices.values_list("ip_address", flat=True)[:500]]
     v4 = next(ip for ip in first if "." in ip and not ip.startswith("203."))
     v6 = next(ip for ip in first if ":" in ip)
     block = ".".join(v4.split(".")[:2])

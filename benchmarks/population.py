@@ -272,7 +272,7 @@ def _defaults(model: type[models.Model]) -> Row:
 
 def _write(model: type[models.Model], rows: Iterator[Row], moved: Callable[[int], object]) -> None:
     fields = model._meta.concrete_fields
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     write = _copy if connection.vendor == "postgresql" else _insert
     while chunk := [[row[field.attname] for field in fields] for row in islice(rows, CHUNK)]:
         write(model, columns, chunk)
