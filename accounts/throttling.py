@@ -26,7 +26,7 @@ Kind = Throttle.Kind
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-PATIENCE = timedelta(seconds=5)  # for tries that came first and are still being tested
+PATIENCE = timedelta(seconds=10)  # for tries that came first and are still being tested
 STALE_AT_ONCE = 10  # more than one try adds, so that the table cannot grow for ever
 
 # What there was too much of, for people.
@@ -250,6 +250,7 @@ def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
     them wait a moment: many right passwords at once all pass.
     """
     give_up = time.monotonic() + PATIENCE.total_seconds()
+    pause = 0.02
     while True:
         locked = _locked(told)
         if not locked:
@@ -258,7 +259,8 @@ def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
                 return attempt
         elif time.monotonic() > give_up or not all(_is_being_tested(row) for row in locked):
             raise TooManyAttempts(locked[0].kind, locked[0].wait)
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
 
 
 def _locked(keys: Sequence[Key]) -> list[Throttle]:
