@@ -10,7 +10,6 @@ import argparse
 import html
 import re
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,10 +52,9 @@ def pages(client: Any) -> Iterator[Page]:
 
     collector = User.objects.get(username=COLLECTOR)
     device = IssuedToken.objects.filter(user__gt=collector, ip_address__isnull=False)[0]
-    devices = IssuedToken.objects.filter(ip_address__isnull=False).order_by("pk")
-    first = [str(address) for address in devices.values_list("ip_address", flat=True)[:500]]
-    v4 = next(ip for ip in first if "." in ip and not ip.startswith("203."))
-    v6 = next(ip for ip in first if ":" in ip)
+    some = [str(ip) for ip in IssuedToken.objects.values_list("ip_address", flat=True)[:500]]
+    v4 = next(ip for ip in some if "." in ip and not ip.startswith("203."))
+    v6 = next(ip for ip in some if ":" in ip)
     block = ".".join(v4.split(".")[:2])
     last = -(-min(COUNTED, IssuedToken.objects.all()[:COUNTED].count()) // 50)
     person = device.user
@@ -117,8 +115,8 @@ def filters_of(client: Any, path: str) -> Iterator[tuple[str, str]]:
     """The name and the query of each filter beside the list."""
     shown = client.get(path).content.decode()
     _, _, shown = shown.partition('id="changelist-filter"')
-    filters = r'<details data-filter-title="([^"]*)"(.*?)</details>'
-    for title, choices in re.findall(filters, shown, re.S):
+    filters = re.findall(r'<details data-filter-title="([^"]*)"(.*?)</details>', shown, re.S)
+    for title, choices in filters:
         for query, choice in re.findall(r'<a href="(\?[^"]+)"[^>]*>([^<]*)</a>', choices):
             yield f"{title.strip()}: {choice.strip()}", html.unescape(query)
 
@@ -181,8 +179,7 @@ def write(text: str) -> None:
     """Put the table between its markers in the document."""
     before, start, rest = DOCUMENT.read_text().partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
-    if not (start and end):
-        sys.exit(f"{DOCUMENT} has lost its markers")
+    assert end, f"{DOCUMENT} has lost its markers"
     DOCUMENT.write_text(before + start + text + end + after)
 
 

@@ -28,24 +28,26 @@ from tokens.models import IssuedToken
 
 Row = dict[str, Any]
 
+words = str.split
+
 CHUNK = 10_000  # rows between two moves of the bar
 
 # What to look for in a filled database.
 ROOT, SUPPORT, COLLECTOR = "root", "support", "collector"
 CROWDED_NETWORK = "203.0.113.0/24"
 
-FIRST_NAMES = (
+FIRST_NAMES = words(
     "ada ben carl dora emma finn gina hugo ines jan kira lena mia nils olga paul quinn rosa sven "
     "tina udo vera willi xenia yara zoe"
-).split()
-LAST_NAMES = (
-    "adler berger costa dietz evans fuchs garcia huber ivanov jensen klein lopez maier novak olsen "
-    "peters quast rossi silva tanaka ungar vogel weber xu young ziegler"
-).split()
-PLACES = (
+)
+LAST_NAMES = words(
+    "adler berger costa dietz evans fuchs garcia huber ivanov jensen klein lopez maier novak "
+    "olsen peters quast rossi silva tanaka ungar vogel weber xu young ziegler"
+)
+PLACES = words(
     "Australia Brazil Canada France Germany India Italy Japan Kenya Mexico Poland Portugal Spain "
     "Switzerland"
-).split()
+)
 
 # A user agent, the kind of device that sends it, and how common it is.
 AGENTS = [
@@ -272,7 +274,7 @@ def _defaults(model: type[models.Model]) -> Row:
 
 def _write(model: type[models.Model], rows: Iterator[Row], moved: Callable[[int], object]) -> None:
     fields = model._meta.concrete_fields
-    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    columns = ", ".join(f'"{field.column}"' for field in fields)
     write = _copy if connection.vendor == "postgresql" else _insert
     while chunk := [[row[field.attname] for field in fields] for row in islice(rows, CHUNK)]:
         write(model, columns, chunk)

@@ -56,13 +56,13 @@ def repeat(prepare: Callable[[], Callable[[], Any]], stop: Event, found: Any) ->
     from django.db import connection
 
     connection.connect()
-    call, timings = prepare(), []
+    call, timings = prepare(), list[tuple[float, float]]()
     while not stop.is_set():
         start = time.monotonic()
         call()
         timings.append((time.monotonic(), time.monotonic() - start))
         time.sleep(0.005)
-    found.put((prepare.__name__, timings))
+    found.put((prepare.__name__.replace("_", "-"), timings))
 
 
 @contextmanager
@@ -136,9 +136,8 @@ def main() -> None:
     print(f"{ended} devices revoked in {length:.1f} s\n")
     print("| | calls | median, ms | 99 of 100, ms | worst, ms |\n|---|---|---|---|---|")
     for name, timings in found.items():
-        title = name.replace("_", "-")
-        print(row(title, "before", [length for at, length in timings if at < start]))
-        print(row(title, "meanwhile", [length for at, length in timings if at >= start]))
+        print(row(name, "before", [length for at, length in timings if at < start]))
+        print(row(name, "meanwhile", [length for at, length in timings if at >= start]))
 
 
 if __name__ == "__main__":

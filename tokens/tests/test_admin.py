@@ -210,6 +210,70 @@ def test_filter_by_time_of_sign_in(browser, support, api, alice, age):
     assert found == {"Today": {new}, "Past 7 days": {old, new}}
 
 
+def test_expired_and_idle_devices_stand_in_the_order_of_their_end(
+    browser, support, api, alice, age
+):
+    days = {"idle": (15, 20), "expired": (31, 40)}
+    devices = {state: [api(alice).device, api(alice).device] for state in days}
+    for state, ages in days.items():
+        for device, day in zip(devices[state], ages, strict=True):
+            age(device, days=day)
+    page = browser(support)
+
+    assert listed(page, "?state=idle") == devices["idle"][::-1]
+    assert listed(page, "?state=expired") == devices["expired"]
+
+
+def test_list_sorts_by_the_time_of_sign_in_alone(browser, support, api, alice, bob, age):
+    age(api(alice).device, days=2)
+    api(bob)
+    page = browser(support)
+    newest_first = listed(page)
+
+    assert listed(page, "?o=7") == newest_first[::-1]
+    for column in (1, 2, 3, 4, 5, 6, 8):
+        assert listed(page, f"?o={column}") == newest_first
+    assert listed(page, "?state=live&o=7") == newest_first[::-1]
+    assert listed(page, "?state=idle&o=7") == []
+
+
+def test_long_list_says_that_there_are_more(browser, support, alice, monkeypatch):
+    monkeypatch.setattr("accounts.changelist.COUNTED", 60)
+    make_devices(alice, 60)
+    page = browser(support)
+
+    text = text_of(page.get(DEVICES))
+    assert "more than 60 devices" in text
+    assert "Select all devices that this list finds, more than 60" in text
+    text = text_of(page.get(DEVICES, {"q": "alice"}))
+    assert "60 devices" in text
+    assert "more than" not in text
+    assert page.get(DEVICES, {"p": 2}).status_code == 200
+    assert page.get(DEVICES, {"p": 3}).status_code == 302
+
+
+def test_selection_of_a_long_list_is_all_of_it(browser, support, alice, monkeypatch):
+    monkeypatch.setattr("accounts.changelist.COUNTED", 60)
+    devices = make_devices(alice, 80)
+    answer = select(browser(support), devices[:1], "?q=alice", select_across="1")
+    assert "These 80 devices" in text_of(answer)
+
+
+def test_search_says_that_more_users_start_so(browser, support, api, monkeypatch):
+    monkeypatch.setattr("accounts.admin.FOUND", 2)
+    for number in range(3):
+        api(make_user(f"many{number}"))
+    page = browser(support)
+
+    answer = page.get(DEVICES, {"q": "many"})
+    assert "More than 2 users start with that, and only the first are searched." in text_of(answer)
+    assert {device.user.username for device in answer.context["cl"].result_list} == {
+        "many0",
+        "many1",
+    }
+    assert "More than" not in text_of(page.get(DEVICES, {"q": "many1"}))
+
+
 @pytest.mark.parametrize("query", ["?created_at__gte=x", "?kind__exact=%00", "?os=%00", "?p=zzz"])
 def test_odd_filters_are_no_server_error(browser, support, query):
     assert browser(support).get(DEVICES + query, follow=True).status_code in (200, 400)
