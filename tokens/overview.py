@@ -1,6 +1,7 @@
 """What the admin's front page tells of all devices, from queries that stay cheap."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,15 +31,20 @@ class Live:
 
 def overview() -> dict[str, Any]:
     """The whole overview, at most a minute old. A cache that is gone costs the queries alone."""
-    try:
-        found = cache.get("overview")
-    except Exception:
-        logger.exception("cache unavailable")
-        return _overview()
+    found = _ask_cache(cache.get, "overview")
     if found is None:
         found = _overview()
-        cache.set("overview", found, CACHED)
+        _ask_cache(cache.set, "overview", found, CACHED)
     return found
+
+
+def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
+    """What the cache answers, None when it is gone."""
+    try:
+        return ask(*args)
+    except Exception:
+        logger.exception("cache unavailable")
+        return None
 
 
 def _overview() -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 import logging
 
-from django.http import JsonResponse
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
+
+from tokens.middleware import unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -18,24 +21,24 @@ def unknown_endpoint(request, **kwargs):
 def bad_request(request, exception):
     if _is_api(request):
         return _json(400, "The request cannot be read.", "bad_request")
-    return render(request, "400.html", status=400)
+    return _page(request, "400.html", 400)
 
 
 def forbidden(request, exception):
     logger.info("request refused", extra={"status": 403, "code": "permission_denied"})
     if _is_api(request):
         return _json(403, "You do not have permission to do this.", "permission_denied")
-    return render(request, "403.html", status=403)
+    return _page(request, "403.html", 403)
 
 
 def csrf_failure(request, reason=""):
-    return render(request, "403_csrf.html", status=403)
+    return _page(request, "403_csrf.html", 403)
 
 
 def not_found(request, exception):
     if _is_api(request):
         return unknown_endpoint(request)
-    return render(request, "404.html", status=404)
+    return _page(request, "404.html", 404)
 
 
 def server_error(request):
@@ -47,6 +50,14 @@ def server_error(request):
 
 def _is_api(request) -> bool:
     return request.path.startswith("/api/")
+
+
+def _page(request: HttpRequest, template: str, status: int) -> HttpResponse:
+    """Its heading says who is signed in. No middleware hears of an error in a page of errors."""
+    try:
+        return render(request, template, status=status)
+    except (OperationalError, InterfaceError) as error:
+        return unavailable(request, error)
 
 
 def _json(status: int, detail: str, code: str) -> JsonResponse:
