@@ -126,9 +126,9 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
         """Devices that made no request since their sign-in."""
         return self.filter(generation=1, confirmed=False)
 
-    def past_retention(self) -> "IssuedTokenQuerySet":
-        """Devices that ended long enough ago to be purged."""
-        limit = Now() - settings.DEVICE_RETENTION
+    def past_retention(self, by: timedelta = timedelta()) -> "IssuedTokenQuerySet":
+        """Devices that ended long enough ago to be purged, or to have been since `by`."""
+        limit = Now() - (settings.DEVICE_RETENTION + by)
         return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
 
     def revoke(self, *, reason: str, by: User | None = None, note: str = "") -> int:

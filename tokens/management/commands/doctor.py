@@ -1,0 +1,214 @@
+import json
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import maxminddb
+from django.conf import settings
+from django.core import checks
+from django.core.cache import cache
+from django.core.mail import get_connection
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from accounts.models import User
+from tokens import signing
+from tokens.client import COUNTRY_FILE
+from tokens.models import IssuedToken
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+CLOCKS_APART = timedelta(seconds=5)
+PLACES_OLD = timedelta(days=365)
+PURGE_LATE = timedelta(days=2)  # it runs daily
+COUNTED = 10_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    level: str
+    message: str
+    hint: str = ""
+
+
+class Command(BaseCommand):
+    help = "Look at everything this site needs to run, and change nothing. Fails on an error."
+    requires_system_checks = []  # they are one of the findings
+
+    def add_arguments(self, parser):
+        parser.add_argument(
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help='[{"check": name, "level": "ok", "warning" or "error", "message", "hint"}, ...]',
+        )
+
+    def handle(self, *, as_json, **options):
+        findings = {name: examine(look) for name, look in CHECKS.items()}
+        if as_json:
+            rows = [{"check": name, **asdict(found)} for name, found in findings.items()]
+            self.stdout.write(json.dumps(rows))
+        else:
+            for name, found in findings.items():
+                self.stdout.write(self._line(name, found))
+        failed = [name for name, found in findings.items() if found.level == ERROR]
+        if failed:
+            raise CommandError(f"Not in order: {', '.join(failed)}.")
+
+    def _line(self, name: str, found: Finding) -> str:
+        style = {OK: self.style.SUCCESS, WARNING: self.style.WARNING, ERROR: self.style.ERROR}
+        level = style[found.level](f"{found.level:7}")
+        return f"{level}  {name}: {found.message} {found.hint}".rstrip()
+
+
+def examine(look: Callable[[], Finding]) -> Finding:
+    """What a check finds; an error when it cannot even look."""
+    try:
+        return look()
+    except Exception as error:
+        first_line = str(error).partition("\n")[0]
+        return Finding(ERROR, f"{type(error).__name__}: {first_line}".rstrip(": ") + ".")
+
+
+def database() -> Finding:
+    _ask("SELECT 1")
+    if connection.vendor == "sqlite":
+        return Finding(OK, f"SQLite {sqlite3.sqlite_version} answers.")
+    version = connection.pg_version  # type: ignore[attr-defined]
+    return Finding(OK, f"PostgreSQL {version // 10000}.{version % 10000} answers.")
+
+
+def migrations() -> Finding:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if missing:
+        return Finding(ERROR, f"{len(missing)} are not applied.", "Run migrate.")
+    return Finding(OK, "All are applied.")
+
+
+def transactions() -> Finding:
+    """What the conditional updates rely on."""
+    if connection.vendor == "sqlite":
+        question, wanted = "PRAGMA journal_mode", "wal"
+    else:
+        question, wanted = "SHOW transaction_isolation", "read committed"
+    found = _ask(question)
+    if found != wanted:
+        return Finding(ERROR, f"{found} in place of {wanted}.", "See docs/operations.md.")
+    return Finding(OK, f"{wanted}.")
+
+
+def clocks() -> Finding:
+    """Tokens end by the host's clock, devices by the database's."""
+    told = datetime.fromisoformat(str(_ask("SELECT CURRENT_TIMESTAMP")))
+    apart = abs(datetime.now(UTC) - (told if told.tzinfo else told.replace(tzinfo=UTC)))
+    message = f"Host and database differ by {apart.total_seconds():.0f} s."
+    if apart > CLOCKS_APART:
+        return Finding(ERROR, message, "Set both by NTP.")
+    return Finding(OK, message)
+
+
+def configuration() -> Finding:
+    """What `check --deploy` says."""
+    said = [
+        one for one in checks.run_checks(include_deployment_checks=True) if not one.is_silenced()
+    ]
+    if not said:
+        return Finding(OK, "check --deploy finds nothing.")
+    level = ERROR if any(message.is_serious() for message in said) else WARNING
+    ids = ", ".join(sorted({message.id or "unnamed" for message in said}))
+    return Finding(level, f"{ids}.", "Run check --deploy.")
+
+
+def signing_keys() -> Finding:
+    ring = signing.key_ring()
+    others = len({key.kid for key, _ in ring.headers.values()}) - 1
+    return Finding(OK, f"{ring.signing_key.kid!r} signs, {others} more only verify.")
+
+
+def mail() -> Finding:
+    """Connects and signs in, and sends nothing."""
+    server = get_connection()
+    if not hasattr(server, "host"):
+        return Finding(WARNING, f"{settings.EMAIL_BACKEND} sends nothing.", "Set EMAIL_URL.")
+    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    try:
+        server.open()
+    except OSError as error:  # SMTPException is one
+        message = f"{where} cannot be reached ({type(error).__name__})."
+        return Finding(ERROR, message, "See EMAIL_URL.")
+    server.close()
+    return Finding(OK, f"{where} answers.")
+
+
+def cache_server() -> Finding:
+    if not settings.CACHES["default"]["BACKEND"].endswith("RedisCache"):
+        return Finding(OK, "None is configured, none is needed.")
+    try:
+        cache.get("doctor")
+    except Exception as error:
+        # Not its text, which may repeat the URL with its password.
+        message = f"It does not answer ({type(error).__name__})."
+        return Finding(ERROR, message, "See REDIS_URL.")
+    return Finding(OK, "It answers.")
+
+
+def places() -> Finding:
+    path = settings.GEOIP_PATH or str(COUNTRY_FILE)
+    try:
+        with maxminddb.open_database(path, maxminddb.MODE_MMAP) as reader:
+            built = datetime.fromtimestamp(reader.metadata().build_epoch, UTC)
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError):
+        return Finding(WARNING, f"{path} cannot be read: no places.", "See GEOIP_PATH.")
+    message = f"The file of places is of {built.date()}."
+    if datetime.now(UTC) - built > PLACES_OLD:
+        return Finding(WARNING, message, "Get a newer one and set GEOIP_PATH.")
+    return Finding(OK, message)
+
+
+def static_files() -> Finding:
+    if settings.DEBUG:
+        return Finding(OK, "Not needed with DEBUG.")
+    if not Path(settings.STATIC_ROOT, "staticfiles.json").is_file():
+        return Finding(ERROR, "They are not collected.", "Run collectstatic.")
+    return Finding(OK, "They are collected.")
+
+
+def purge() -> Finding:
+    waiting = IssuedToken.objects.past_retention(PURGE_LATE)[: COUNTED + 1].count()
+    if not waiting:
+        return Finding(OK, "No device is long past its retention.")
+    count = f"More than {COUNTED:,}" if waiting > COUNTED else f"{waiting:,}"
+    return Finding(
+        WARNING, f"Devices long past their retention: {count}.", "Run purge_devices daily."
+    )
+
+
+def superuser() -> Finding:
+    if not User.objects.filter(is_superuser=True, is_active=True).exists():
+        return Finding(ERROR, "None is active.", "Run create_admin.")
+    return Finding(OK, "At least one is active.")
+
+
+def _ask(sql: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+
+CHECKS: dict[str, Callable[[], Finding]] = {
+    "database": database,
+    "migrations": migrations,
+    "transactions": transactions,
+    "clocks": clocks,
+    "configuration": configuration,
+    "signing keys": signing_keys,
+    "mail": mail,
+    "cache": cache_server,
+    "places": places,
+    "static files": static_files,
+    "purge": purge,
+    "superuser": superuser,
+}

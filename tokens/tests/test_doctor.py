@@ -1,0 +1,232 @@
+"""`manage.py doctor`: what a site needs, one line each."""
+
+import io
+import json
+import socketserver
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
+
+from tokens.keys import generate_signing_key
+from tokens.management.commands import doctor
+from tokens.models import IssuedToken
+
+SMTP = "accounts.mail.BackgroundSMTPBackend"
+
+
+@pytest.fixture(autouse=True)
+def in_order(root, settings, tmp_path):
+    """Everything is in order but for what a test breaks."""
+    (tmp_path / "staticfiles.json").write_text("{}")
+    settings.STATIC_ROOT = tmp_path
+    settings.SECURE_SSL_REDIRECT = True
+
+
+@pytest.fixture
+def mail_server(settings):
+    """A server that greets; the commands that it was sent."""
+    sent = []
+
+    class Greeter(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.wfile.write(b"220 hello\r\n")
+            for line in self.rfile:
+                sent.append(line.decode().split()[0].upper())
+                self.wfile.write(b"221 bye\r\n" if sent[-1] == "QUIT" else b"250 yes\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Greeter) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        settings.EMAIL_BACKEND = SMTP
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
+        yield sent
+        server.shutdown()
+        thread.join()
+
+
+def examine():
+    """What it finds by check, as (level, message), and whether it fails."""
+    out = io.StringIO()
+    try:
+        call_command("doctor", "--json", stdout=out)
+        failed = False
+    except CommandError:
+        failed = True
+    rows = json.loads(out.getvalue())
+    return {row["check"]: (row["level"], row["message"]) for row in rows}, failed
+
+
+def test_all_is_in_order(mail_server):
+    out = io.StringIO()
+
+    call_command("doctor", stdout=out, no_color=True)
+
+    lines = out.getvalue().splitlines()
+    assert len(lines) == len(doctor.CHECKS)
+    assert all(line.startswith("ok ") for line in lines), lines
+    engine = "SQLite 3." if connection.vendor == "sqlite" else "PostgreSQL 1"
+    assert lines[0].startswith(f"ok       database: {engine}")
+    assert "MAIL" not in mail_server
+    assert mail_server[-1] == "QUIT"
+
+
+def test_each_line_says_what_to_do(root):
+    root.delete()
+    out = io.StringIO()
+
+    with pytest.raises(CommandError, match=r"^Not in order: superuser\.$"):
+        call_command("doctor", stdout=out, no_color=True)
+
+    assert out.getvalue().endswith("error    superuser: None is active. Run create_admin.\n")
+
+
+def without_migration(settings, root):
+    MigrationRecorder(connection).record_unapplied("tokens", "0002_overview")
+
+
+def without_mail_server(settings, root):
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, "127.0.0.1", 1
+
+
+def without_redis(settings, root):
+    backend = "django.core.cache.backends.redis.RedisCache"
+    location = "redis://:our-secret@127.0.0.1:1"
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
+
+
+def without_static_files(settings, root):
+    (settings.STATIC_ROOT / "staticfiles.json").unlink()
+
+
+def with_an_inactive_superuser(settings, root):
+    root.is_active = False
+    root.save()
+
+
+def with_a_long_access_token(settings, root):
+    settings.ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "message"),
+    [
+        (without_migration, "migrations", "1 are not applied."),
+        (without_mail_server, "mail", "127.0.0.1:1 cannot be reached (ConnectionRefusedError)."),
+        (without_redis, "cache", "It does not answer ("),
+        (without_static_files, "static files", "They are not collected."),
+        (with_an_inactive_superuser, "superuser", "None is active."),
+        (with_a_long_access_token, "configuration", "tokens.E001."),
+    ],
+)
+def test_what_is_broken_is_an_error(settings, root, broken, check, message):
+    broken(settings, root)
+
+    found, failed = examine()
+
+    assert failed
+    assert found[check][0] == "error"
+    assert found[check][1].startswith(message)
+    assert [name for name, (level, _) in found.items() if level == "error"] == [check]
+    assert "our-secret" not in str(found)
+
+
+def without_places(settings, root):
+    settings.GEOIP_PATH = "/nowhere.mmdb"
+
+
+def with_a_damaged_file_of_places(settings, root):
+    settings.GEOIP_PATH = __file__
+
+
+def with_open_cookies(settings, root):
+    settings.SESSION_COOKIE_SECURE = False
+
+
+@pytest.mark.parametrize(
+    ("broken", "check", "message"),
+    [
+        (without_places, "places", "/nowhere.mmdb cannot be read: no places."),
+        (with_a_damaged_file_of_places, "places", f"{__file__} cannot be read: no places."),
+        (with_open_cookies, "configuration", "security.W012."),
+    ],
+)
+def test_what_can_wait_is_a_warning(settings, root, broken, check, message):
+    broken(settings, root)
+
+    found, failed = examine()
+
+    assert not failed
+    assert found[check] == ("warning", message)
+
+
+def test_mail_that_goes_nowhere_is_a_warning():
+    assert examine()[0]["mail"][0] == "warning"
+
+
+def test_old_file_of_places_is_a_warning(monkeypatch):
+    monkeypatch.setattr(doctor, "PLACES_OLD", timedelta(0))
+    assert examine()[0]["places"][0] == "warning"
+
+
+def test_clocks_apart_are_an_error(monkeypatch):
+    assert examine()[0]["clocks"][0] == "ok"
+    monkeypatch.setattr(doctor, "CLOCKS_APART", timedelta(-1))
+    assert examine()[0]["clocks"][0] == "error"
+
+
+def test_devices_that_nobody_purges_are_a_warning(settings, api, alice, age, monkeypatch):
+    settings.SECURE_SSL_REDIRECT = False  # the test client speaks plain HTTP
+    phone = api(alice)
+    phone.post("logout")
+    age(phone.device, days=29)  # a day late, as it may be
+    assert examine()[0]["purge"][0] == "ok"
+
+    age(phone.device, days=2)
+    assert examine()[0]["purge"] == ("warning", "Devices long past their retention: 1.")
+
+    monkeypatch.setattr(doctor, "COUNTED", 0)
+    assert examine()[0]["purge"][1].endswith("More than 0.")
+    assert IssuedToken.objects.filter(pk=phone.device.pk).exists()
+
+
+def test_keys_are_named_and_never_shown(settings):
+    keys = [generate_signing_key("EdDSA"), *(generate_signing_key() for _ in range(2))]
+    settings.JWT_SIGNING_KEYS = keys
+
+    found, _ = examine()
+
+    assert found["signing keys"] == ("ok", f"{keys[0]['kid']!r} signs, 2 more only verify.")
+    assert not [key for key in keys if (key.get("k") or key["d"]) in str(found)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_transactions_than_the_code_relies_on_are_an_error():
+    change = (
+        "PRAGMA journal_mode=DELETE"
+        if connection.vendor == "sqlite"
+        else "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+    )
+    try:
+        connection.cursor().execute(change)
+        assert examine()[0]["transactions"][0] == "error"
+    finally:
+        connection.close()
+    assert examine()[0]["transactions"][0] == "ok"
+
+
+def test_database_that_is_gone_is_an_error_and_no_traceback():
+    def gone(*args):
+        with connection.wrap_database_errors:
+            raise connection.Database.OperationalError("the connection was lost\nwith details")
+
+    with connection.execute_wrapper(gone):
+        found, failed = examine()
+
+    assert failed
+    for check in ("database", "superuser"):
+        assert found[check] == ("error", "OperationalError: the connection was lost.")
+    assert found["signing keys"][0] == "ok"
