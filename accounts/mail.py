@@ -66,5 +66,5 @@ def send_mail(
 def _deliver(message: EmailMultiAlternatives, template: str) -> None:
     try:
         message.send()
-    except (OSError, SMTPException):
+    except (OSError, SMTPException, ValueError):  # the last for an address that is none
         logger.exception("mail not sent", extra={"template": template})

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.roles import BUILT_IN
 from accounts.signals import users_deactivated
+from accounts.validators import validate_printable
 
 # ASCII, because "without regard to case" means the same on every database for no other letters,
 # and because no two of these look alike.
@@ -53,7 +54,7 @@ class Role(models.Model):
         unique=True,
         error_messages={"unique": "A role with that name already exists."},
     )
-    description = models.CharField(max_length=200, blank=True)
+    description = models.CharField(max_length=200, blank=True, validators=[validate_printable])
     permissions = models.ManyToManyField(Permission, blank=True, related_name="roles")
 
     objects = RoleQuerySet.as_manager()
@@ -158,7 +159,7 @@ class User(AbstractUser):
         help_text="At most 150 letters from A to Z, digits and . + - _",
         error_messages={"unique": "That username is taken."},
     )
-    email = models.EmailField("email address")
+    email = models.EmailField("email address", validators=[validate_printable])
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
     _password: str | None

@@ -26,6 +26,17 @@ WALKS = [
 ]
 YEAR_OR_RUN = re.compile(r"(?:19|20)[0-9]{2}|(.)\1+")
 ALL_WALKS = " ".join(walk * 2 + " " + walk[::-1] * 2 for walk in WALKS)
+# Control characters, line separators, bidirectional controls and lone surrogates: what a database
+# refuses or a terminal obeys.
+UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def validate_printable(text: str) -> None:
+    """Raise ValidationError for a text that would do something where it is only to be shown."""
+    if UNPRINTABLE.search(text):
+        raise ValidationError("This holds a character that cannot be shown.", code="unprintable")
 
 
 class MaximumLengthValidator:

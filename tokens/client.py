@@ -22,6 +22,8 @@ from django.conf import settings
 from django.db import models
 from django.http import HttpRequest
 
+from accounts.validators import UNPRINTABLE
+
 logger = logging.getLogger(__name__)
 
 USER_AGENT_LENGTH = 512
@@ -30,11 +32,6 @@ LOCATION_LENGTH = 128
 MAX_FORWARDED_HOPS = 32
 COUNTRY_FILE = Path(__file__).with_name("geo") / "country.mmdb"
 
-# Control characters, line separators, bidirectional controls and lone surrogates: what a database
-# refuses or a terminal obeys.
-UNPRINTABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 HOST_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 # A product is up to three words, at least one letter in the first, before its version or comment.

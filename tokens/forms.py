@@ -56,3 +56,7 @@ class RenameForm(forms.Form):
 
     def clean_name(self):
         return clean_text(self.cleaned_data["name"], NAME_LENGTH)
+
+
+class DeviceForm(RenameForm, forms.ModelForm):
+    """Staff's edit of a device, which is its name."""

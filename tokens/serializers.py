@@ -174,8 +174,12 @@ class IncidentSerializer(NoteSerializer):
     signed_in_after = serializers.DateTimeField(required=False)
     signed_in_before = serializers.DateTimeField(required=False)
     not_seen_since = serializers.DateTimeField(required=False)
-    os = serializers.CharField(required=False, help_text="As lists name it: Android, iOS.")
-    client = serializers.CharField(required=False, help_text="As lists name it: Firefox.")
+    os = serializers.CharField(
+        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Android, iOS."
+    )
+    client = serializers.CharField(
+        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Firefox."
+    )
     role = serializers.SlugRelatedField(
         slug_field="name", queryset=Role.objects.all(), required=False
     )

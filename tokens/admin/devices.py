@@ -12,6 +12,7 @@ from tokens.admin.export import csv_response, json_response
 from tokens.admin.filters import OSFilter, ReasonFilter, StateFilter, search
 from tokens.admin.incident import IncidentPage
 from tokens.admin.revocation import RevokePages
+from tokens.forms import DeviceForm
 from tokens.models import IssuedToken, State
 
 # The order of a list of expired devices, the latest first, and of idle ones, those next to expire.
@@ -22,6 +23,7 @@ ENDS_FIRST = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", 
 class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
 
+    form = DeviceForm
     list_display = [
         "client",
         "owner",

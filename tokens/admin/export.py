@@ -29,7 +29,7 @@ FIELDS = [
     "revoked_note",
 ]
 # What makes a spreadsheet take a text for a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Echo:

@@ -8,10 +8,12 @@ from ipaddress import IPv4Network, IPv6Network
 from django.core.management.base import CommandError
 
 from accounts.models import Role, User
+from accounts.validators import UNPRINTABLE
 from tokens.client import parse_network
 
 DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "": "days"}
+MAX_WORD = 254  # characters, as many as the longest name has: an email address
 MAX_DURATION = timedelta(days=3650)
 
 
@@ -26,6 +28,10 @@ def word(text: str) -> str:
     """Anything but nothing: an empty variable of a script must not widen what is meant."""
     if not text.strip():
         raise ArgumentTypeError("it is empty.")
+    if UNPRINTABLE.search(text):
+        raise ArgumentTypeError(f"{text!r} holds a character that cannot be shown.")
+    if len(text) > MAX_WORD:
+        raise ArgumentTypeError(f"it is longer than {MAX_WORD} characters.")
     return text
 
 

@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from tokens.client import clean_text
 from tokens.models import IssuedToken
 
 HEADINGS = ("USER", "DEVICE", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
@@ -35,6 +36,8 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _cut(text: str) -> str:
+    """The text of a cell; whatever the database holds, a terminal obeys none of it."""
+    text = clean_text(text, WIDTH + 1)
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 

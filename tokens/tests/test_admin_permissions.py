@@ -5,7 +5,6 @@ The URLs come from the URL resolver, so that one that is added fails until it st
 
 import re
 from collections.abc import Callable
-from contextlib import contextmanager
 from html import unescape
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -14,7 +13,6 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
 from django.test import Client
 from django.urls import resolve
 
@@ -23,6 +21,7 @@ from accounts.roles import BUILT_IN
 from accounts.tests.test_admin import make_role, permission, stored_form
 from conftest import PASSWORD, make_user
 from tokens.models import IssuedToken
+from tokens.tests.test_hostile import undone
 from tokens.tests.test_step_up import FIELD, hidden
 
 ADMIN = "/admin/"
@@ -494,13 +493,6 @@ def contents():
     given = User.roles.through.objects.order_by("pk").values_list()
     own = User.user_permissions.through.objects.order_by("pk").values_list()
     return [list(rows) for rows in (users, roles, devices, entries, given, own)]
-
-
-@contextmanager
-def undone():
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 def send(row, page, data, world):

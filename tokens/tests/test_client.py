@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from accounts.validators import UNPRINTABLE
 from tokens import client
 from tokens.client import (
-    UNPRINTABLE,
     Client,
     DeviceType,
     clean_text,

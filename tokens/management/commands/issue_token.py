@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tokens import flows
 from tokens.authentication import SENTENCES
 from tokens.client import clean_text
-from tokens.management.arguments import duration, find_user
+from tokens.management.arguments import duration, find_user, word
 from tokens.models import IssuedToken
 from tokens.serializers import DeviceSerializer
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser):
-        parser.add_argument("username", help="the user it acts as")
+        parser.add_argument("username", type=word, help="the user it acts as")
         parser.add_argument("--name", required=True, help="what it is for, as the lists show it")
         parser.add_argument(
             "--expires",
