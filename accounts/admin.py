@@ -17,7 +17,7 @@ from accounts import throttling
 from accounts.changelist import LargeListAdmin
 from accounts.forms import PasswordResetForm
 from accounts.models import Role, Throttle, User
-from accounts.verification import send_verification
+from accounts.verification import send_verification, tell_of_new_names
 
 logger = logging.getLogger(__name__)
 
@@ -228,6 +228,8 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
+        if change and {"username", "email"} & set(form.changed_data):
+            tell_of_new_names(obj, form.initial["email"])
         if "email" in form.changed_data:
             send_verification(obj, obj.email)
 

@@ -34,6 +34,11 @@ def send_verification(user: User, email: str) -> None:
         send_mail(user.email, "Your email address is to change", "email_change", context)
 
 
+def tell_of_new_names(user: User, address: str) -> None:
+    """Tell the person, where they read mail until now, what their account is called from now on."""
+    send_mail(address, "Your account has a new name or address", "new_names", {"user": user})
+
+
 def verify_email(token: str) -> User:
     """Make the address of the link the user's verified one. Raise LinkRefused."""
     claims = read_link(token)

@@ -18,7 +18,7 @@ from accounts.exceptions import LoginFailed
 from accounts.models import User
 from accounts.permissions import HasPermission, IsFresh, require_fresh
 from accounts.serializers import UserSerializer, save_unique
-from accounts.verification import send_verification
+from accounts.verification import send_verification, tell_of_new_names
 from tokens import flows
 from tokens.authentication import TokenRefused
 from tokens.client import Client
@@ -190,9 +190,10 @@ class MeView(generics.GenericAPIView):
         serializer.is_valid(raise_exception=True)
         serializer.check_names(user.pk)
         changes = serializer.validated_data
-        if "username" in changes:
+        if changes.get("username", user.username) != user.username:
             user.username = changes["username"]
             save_unique(user, update_fields=["username"])
+            tell_of_new_names(user, user.email)
         email = changes.get("email", user.email)
         if email != user.email or ("email" in changes and user.email_verified_at is None):
             send_verification(user, email)

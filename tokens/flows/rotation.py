@@ -1,6 +1,7 @@
 """Refresh: who rotates, who is answered again, and who is a thief."""
 
 import logging
+from hmac import compare_digest
 from typing import Any
 
 from django.conf import settings
@@ -101,7 +102,8 @@ def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
     """
     if device.now - device.rotated_at <= settings.REFRESH_GRACE:
         return True
-    return not device.confirmed and device.attempt_hash == attempt_hash
+    stored = device.attempt_hash or b""
+    return not device.confirmed and compare_digest(stored, attempt_hash or b"")
 
 
 def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
