@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots test-postgres fuzz lint format bench clean
+.PHONY: help run test test-browser asvs screenshots test-postgres fuzz lint format bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,6 +30,9 @@ test: $(VENV)/installed ## Run the tests on SQLite, and in Chromium where it is 
 test-browser: $(VENV)/installed ## Run the tests in Chromium; REQUIRE_BROWSER=1 fails without it
 	@if $(BIN)/python tests_browser/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
 		$(BIN)/python -m pytest tests_browser examples/tests_browser; fi
+
+asvs: $(VENV)/installed ## Run the tests of the ASVS rows and write docs/asvs.md
+	$(BIN)/python -m pytest -m asvs --asvs-report docs/asvs.md
 
 screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
 	$(BIN)/python docs/screenshots.py

@@ -16,6 +16,8 @@ import pytest
 from tests_browser.chromium import chromium  # noqa: F401  # a fixture of both browser runs
 from tokens.keys import generate_signing_key
 
+pytest_plugins = ["docs.asvs"]
+
 # `--hypothesis-profile=thorough` tries forty times as many examples.
 hypothesis.settings.register_profile("thorough", max_examples=4000, deadline=None)
 

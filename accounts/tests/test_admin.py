@@ -112,6 +112,7 @@ def test_support_reads_users_and_writes_nothing(browser, support, alice):
 # Accounts without a password of staff's choice
 
 
+@pytest.mark.asvs("6.4.1")
 def test_added_user_has_no_password(browser, manager, mailoutbox, api):
     answer = browser(manager).post(
         USERS + "add/", {"username": "carol", "email": "carol@example.org", "password": "x" * 20}
@@ -152,6 +153,7 @@ def test_added_user_keeps_the_rules_of_names(browser, manager, alice, fields, me
     assert_not_saved(save(browser(manager), make_user("bob"), **fields), message)
 
 
+@pytest.mark.asvs("6.4.6")
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_nobody_chooses_a_password_for_another(browser, root, alice, method):
     page = browser(root)
@@ -167,6 +169,7 @@ def test_nobody_chooses_a_password_for_another(browser, root, alice, method):
     assert alice.password == before
 
 
+@pytest.mark.asvs("6.4.6")
 def test_reset_link_goes_to_verified_addresses_of_active_users(
     browser, manager, alice, bob, mailoutbox, django_capture_on_commit_callbacks
 ):
@@ -226,6 +229,27 @@ def test_new_address_is_unverified_and_mailed_a_link(
     assert alice.email_verified_at is not None
 
 
+@pytest.mark.asvs("6.3.7")
+@pytest.mark.parametrize(
+    "changes", [{"email": "new@example.org"}, {"username": "alicia"}], ids=["email", "username"]
+)
+def test_new_names_by_staff_are_told_to_the_address_of_before(
+    browser, manager, alice, mailoutbox, django_capture_on_commit_callbacks, changes
+):
+    page = browser(manager)
+    mailoutbox.clear()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert_saved(save(page, alice, is_staff="on"))
+        assert mailoutbox == []
+        assert_saved(save(page, alice, **changes))
+
+    [mail] = [mail for mail in mailoutbox if "new name" in mail.subject]
+    assert mail.to == ["alice@example.org"]
+    assert all(name in mail.body for name in changes.values())
+    assert "/email/" not in mail.body
+
+
 def test_same_address_stays_verified(browser, manager, alice):
     User.objects.update(email_verified_at=alice.date_joined)
     assert_saved(save(browser(manager), alice, username="alicia"))
@@ -274,6 +298,7 @@ def test_all_superusers_are_not_deleted_at_once(browser, root, alice):
     assert User.objects.filter(is_superuser=True, is_active=True).exists()
 
 
+@pytest.mark.asvs("8.2.3")
 def test_manager_does_not_make_superusers(browser, manager, alice):
     assert_saved(save(browser(manager), alice, is_superuser="on", is_staff="on"))
     assert (alice.is_staff, alice.is_superuser) == (True, False)
@@ -286,6 +311,7 @@ def test_manager_does_not_make_superusers(browser, manager, alice):
     assert not User.objects.get(username="carol").is_superuser
 
 
+@pytest.mark.asvs("8.2.2")
 def test_manager_touches_no_superuser(browser, manager, root):
     second = make_user("second", is_staff=True, is_superuser=True, is_active=False)
     page = browser(manager)
@@ -332,6 +358,7 @@ def test_account_that_may_do_more_is_not_deleted(browser, manager, alice):
     assert page.post(url_of(alice, "delete"), {"post": "yes"}).status_code == 302
 
 
+@pytest.mark.asvs("8.2.3")
 def test_role_with_more_permissions_is_not_given(browser, alice):
     helper = make_staff("helper", "accounts.view_user", "accounts.change_user")
     powers = Role.objects.get(name="admin")

@@ -81,6 +81,7 @@ def test_create_admin_asks_for_the_password_twice(db, typed):
     assert User.objects.get().check_password(PASSWORD)
 
 
+@pytest.mark.asvs("6.2.8")
 def test_create_admin_keeps_the_spaces_of_a_password(db, piped):
     piped(f" {PASSWORD} \n")
     run("create_admin", "carol", "carol@example.org", "--password-stdin")
@@ -101,6 +102,7 @@ def test_giving_up_at_the_password_creates_nobody(db, typed, key):
     assert not User.objects.exists()
 
 
+@pytest.mark.asvs("6.4.1")
 def test_create_admin_without_a_terminal_points_to_the_option(db, piped):
     piped(PASSWORD)
     expected = "There is no terminal to ask at. Use --password-stdin."
@@ -127,6 +129,7 @@ def test_create_admin_refuses_a_bad_name_before_it_asks(alice, typed, username, 
     assert User.objects.get() == alice
 
 
+@pytest.mark.asvs("6.3.2")
 @pytest.mark.parametrize(
     ("password", "message"),
     [

@@ -67,6 +67,7 @@ def ask(client, db):
     return client
 
 
+@pytest.mark.asvs("16.5.1", "16.5.4")
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize("name", ERRORS)
 def test_refusal_of_the_api(ask, name):
@@ -84,6 +85,7 @@ def test_refusal_of_the_api(ask, name):
     assert ("Retry-After" in answer.headers) == (status in (429, 503))
 
 
+@pytest.mark.asvs("16.5.1", "16.5.4")
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize(
     "name", ["not-found", "denied", "gone", "closed", "bad-request", "suspicious", "bug"]
@@ -103,6 +105,7 @@ def test_wait_is_told(ask):
     assert ask.get("/api/v1/test/gone").headers["Retry-After"] == "5"
 
 
+@pytest.mark.asvs("2.3.3", "16.5.3")
 @pytest.mark.urls(__name__)
 @pytest.mark.django_db(transaction=True)
 def test_nothing_half_done_stays_when_the_database_goes(client, monkeypatch):

@@ -86,6 +86,7 @@ def test_unclosed_depth_is_refused(post):
     assert post('{"a":' * 13000).status_code == 400
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize(
     "body",
     [
@@ -129,6 +130,7 @@ def test_pair_of_surrogates_is_a_character(post):
     assert post(body).status_code == 201
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize(
     "body",
     [
@@ -164,6 +166,7 @@ def test_what_is_no_json_is_refused_with_its_place(post, body, where):
     assert_parse_error(post(body), where)
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("body", ["[]", '"x"', "1", "null", "true", "[{}]"])
 def test_what_is_no_object_is_refused(post, body):
     assert_parse_error(post(body), "must be a JSON object")
@@ -180,6 +183,7 @@ def test_empty_body_is_an_empty_object(post):
     assert set(answer.json()) == {"username", "email", "password"}
 
 
+@pytest.mark.asvs("3.5.2")
 @pytest.mark.parametrize(
     "content_type",
     [

@@ -53,6 +53,7 @@ REQUESTS = {
 WRITES = [request for request in REQUESTS if request.split()[0] not in ("GET", "HEAD")]
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("asker", [NOBODY, ALICE, SUPPORT, MANAGER, ROOT])
 @pytest.mark.parametrize("request_line", REQUESTS)
 def test_who_may(people, request_line, asker):
@@ -67,6 +68,7 @@ def test_who_may(people, request_line, asker):
         assert answer.json()["code"] == code
 
 
+@pytest.mark.asvs("7.5.3")
 @pytest.mark.parametrize("request_line", WRITES)
 def test_writes_need_the_password(people, age, request_line):
     make_role("helpers")
@@ -458,6 +460,7 @@ def test_give_and_take_a_role_twice(people, bob):
         assert not bob.has_role("helpers")
 
 
+@pytest.mark.asvs("8.2.3")
 def test_role_with_more_permissions_than_ones_own_is_not_given(people, bob, manager):
     make_role("powers", "accounts.view_user", "auth.view_permission")
 
@@ -481,6 +484,7 @@ def test_role_with_as_many_permissions_is_given(people, bob):
     assert bob.has_role("admin")
 
 
+@pytest.mark.asvs("8.2.2")
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 @pytest.mark.parametrize("role", ["helpers", "admin"])
 def test_only_a_superuser_touches_a_superuser(people, root, method, role):

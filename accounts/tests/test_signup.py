@@ -77,6 +77,7 @@ def test_signup_answers_the_user(signup):
     assert (carol.is_staff, carol.is_superuser) == (False, False)
 
 
+@pytest.mark.asvs("7.6.2")
 def test_signup_signs_nobody_in(signup, api):
     answer = signup()
 
@@ -85,6 +86,7 @@ def test_signup_signs_nobody_in(signup, api):
     assert api().post("login", {"username": "carol", "password": PASSWORD}).status_code == 200
 
 
+@pytest.mark.asvs("15.3.3")
 def test_signup_takes_no_more_than_it_asks_for(signup):
     answer = signup(is_staff=True, is_superuser=True, roles=["admin"], email_verified=True)
 
@@ -179,6 +181,7 @@ def test_signup_is_a_post(api, db, method):
 # The password policy
 
 
+@pytest.mark.asvs("6.2.5", "6.2.8", "6.2.9")
 @pytest.mark.parametrize(
     "password",
     [
@@ -202,6 +205,7 @@ def test_password_that_is_accepted_is_kept_as_typed(signup, api, password):
         assert answer.status_code == 401
 
 
+@pytest.mark.asvs("6.2.1", "6.2.9")
 @pytest.mark.parametrize(
     ("password", "message"),
     [
@@ -234,6 +238,7 @@ def test_changed_password_obeys_the_same_policy(api, alice):
     assert list(answer.json()) == ["new_password"]
 
 
+@pytest.mark.asvs("6.2.9")
 def test_the_length_of_a_password_is_counted_in_characters():
     validate_password("🔑🐎🔋📎🧂" * 51 + "x")
     with pytest.raises(ValidationError, match="at most 256"):
@@ -254,6 +259,7 @@ def test_signup_mails_a_link(signup, mailoutbox):
     assert PASSWORD not in mail.body
 
 
+@pytest.mark.asvs("3.5.3")
 def test_link_shows_first_and_verifies_on_post(signup, client, mailoutbox):
     signup()
     link = link_in(mailoutbox[0])
@@ -293,6 +299,7 @@ def test_link_works_twice(signup, client, mailoutbox):
     assert User.objects.get().email_verified_at == first
 
 
+@pytest.mark.asvs("3.5.1")
 def test_post_of_the_link_needs_a_csrf_token(signup, mailoutbox):
     from django.test import Client
 
@@ -317,6 +324,7 @@ def test_tampered_link_is_refused(signup, client, mailoutbox, tamper):
     assert User.objects.get().email_verified_at is None
 
 
+@pytest.mark.asvs("9.2.2")
 def test_signature_for_another_purpose_is_no_link(client, alice):
     claims = {"user": alice.pk, "from": alice.email, "to": "evil@example.org"}
     assert_link_refused(client, f"/email/{signing.dumps(claims)}", "This link is not valid")
@@ -366,6 +374,21 @@ def test_username_change(api, alice, rename):
     assert api().post("login", {"username": "alice", "password": PASSWORD}).status_code == 401
 
 
+@pytest.mark.asvs("6.3.7")
+def test_username_change_is_told(api, alice, rename, mailoutbox):
+    phone = api(alice)
+
+    rename(phone, username="alicia")
+
+    [mail] = mailoutbox
+    assert mail.to == ["alice@example.org"]
+    assert mail.subject == "Guestlist: Your account has a new name or address"
+    assert "the username alicia" in mail.body
+
+    rename(phone, username="alicia")
+    assert len(mailoutbox) == 1
+
+
 def test_username_change_of_case_alone(api, alice, rename):
     assert rename(api(alice), username="ALICE").json()["username"] == "ALICE"
 
@@ -388,6 +411,7 @@ def test_nothing_changes_when_one_of_two_names_is_taken(api, alice, bob, rename,
     assert phone.get("me").json()["username"] == "alice"
 
 
+@pytest.mark.asvs("7.5.1")
 @pytest.mark.parametrize(
     "body",
     [
@@ -409,6 +433,7 @@ def test_change_of_names_needs_the_password(api, alice, body, mailoutbox):
     assert mailoutbox == []
 
 
+@pytest.mark.asvs("15.3.3")
 def test_change_of_names_takes_nothing_else(api, alice, rename):
     phone = api(alice)
     answer = rename(phone, is_staff=True, email_verified=True, roles=["admin"], id=1)
@@ -419,6 +444,7 @@ def test_change_of_names_takes_nothing_else(api, alice, rename):
     assert answer.json()["email_verified"] is False
 
 
+@pytest.mark.asvs("6.3.7")
 def test_email_change_counts_once_its_link_is_opened(api, alice, rename, client, mailoutbox):
     phone = api(alice)
 
@@ -490,6 +516,7 @@ def test_link_ends_once_the_address_has_changed_there_and_back(
     assert phone.get("me").json()["email"] == "alice@example.org"
 
 
+@pytest.mark.asvs("7.5.1")
 def test_link_of_a_change_ends_with_a_new_password(api, alice, rename, client, mailoutbox):
     """The old address is told: if this was not you, change your password."""
     phone = api(alice)

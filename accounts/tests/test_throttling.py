@@ -83,6 +83,7 @@ def verified(user):
 # One account from one address
 
 
+@pytest.mark.asvs("6.3.1")
 def test_sixth_try_is_refused_without_a_hash(sign_in, lock_out, alice, hashed):
     lock_out()
     hashed.clear()
@@ -103,6 +104,7 @@ def test_wait_that_is_left_is_told(sign_in, lock_out, alice):
     assert "second" in sign_in("alice", PASSWORD).json()["detail"]
 
 
+@pytest.mark.asvs("6.3.4")
 @pytest.mark.parametrize("url", PAGES)
 def test_page_says_so_too(client, lock_out, alice, url):
     lock_out(address="127.0.0.1")
@@ -118,6 +120,7 @@ def test_page_says_so_too(client, lock_out, alice, url):
     assert PASSWORD not in html
 
 
+@pytest.mark.asvs("6.3.4")
 @pytest.mark.parametrize("url", PAGES)
 def test_tries_on_the_page_count_for_the_api(client, sign_in, alice, url):
     for _ in range(5):
@@ -161,6 +164,7 @@ def test_refused_tries_do_not_prolong_the_lock(sign_in, lock_out, alice):
     assert last == 200
 
 
+@pytest.mark.asvs("6.3.1")
 def test_slow_guesses_are_bounded_too(sign_in, alice):
     """Never more than five in any quarter of an hour, however they are spread."""
     for _ in range(4):
@@ -205,6 +209,7 @@ def test_network_of_an_address(sign_in, lock_out, alice, first, second, status):
     assert sign_in("alice", PASSWORD, second).status_code == status
 
 
+@pytest.mark.asvs("4.1.3")
 @pytest.mark.parametrize(
     "header", ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP"]
 )
@@ -215,6 +220,7 @@ def test_forwarding_headers_change_nothing(sign_in, alice, header):
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
 
 
+@pytest.mark.asvs("4.1.3")
 def test_address_that_a_trusted_proxy_vouches_for_counts(sign_in, lock_out, alice, settings):
     settings.TRUSTED_PROXIES = [throttling.ip_network("10.0.0.0/8")]
     lock_out(address="203.0.113.1")
@@ -225,6 +231,7 @@ def test_address_that_a_trusted_proxy_vouches_for_counts(sign_in, lock_out, alic
     assert (behind("6.6.6.6, 203.0.113.1"), behind("203.0.113.2")) == (429, 200)
 
 
+@pytest.mark.asvs("6.3.1")
 def test_fifty_wrong_passwords_from_an_address(sign_in, alice):
     for number in range(50):
         assert sign_in(f"name{number}").status_code == 401
@@ -259,6 +266,7 @@ def test_without_an_address_the_account_still_counts(alice):
 # One account from everywhere
 
 
+@pytest.mark.asvs("6.3.1")
 def test_delay_from_the_tenth_on_doubles_up_to_an_hour(sign_in, alice):
     """And never becomes more: a right password passes once the delay is over."""
     address = iter(ADDRESSES)
@@ -296,6 +304,7 @@ def verified_by_email(user):
     return verified(user).email
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize(
     ("known", "unknown"),
     [("alice", "nobody"), (verified_by_email, "nobody@example.org")],
@@ -321,6 +330,7 @@ def test_known_and_unknown_names_are_not_told_apart(sign_in, alice, hashed, know
     assert [step[0] for step in first[:-1]] == [401] * 5 + [429] * 2 + [401] * 5 + [429] * 3
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("refuse", ["deactivated", "unverified", "no password", "unknown hash"])
 def test_accounts_that_cannot_sign_in_lock_like_any_other(sign_in, alice, hashed, refuse):
     name, changes = {
@@ -376,6 +386,7 @@ def test_table_holds_no_name_and_no_address(sign_in, alice):
 # What a lock does not reach
 
 
+@pytest.mark.asvs("6.1.1")
 def test_device_that_is_signed_in_goes_on_while_its_account_is_locked(api, alice, lock_out):
     phone = api(alice)
     lock_out(address="127.0.0.1")
@@ -389,6 +400,7 @@ def test_device_that_is_signed_in_goes_on_while_its_account_is_locked(api, alice
     assert phone.post("password", body).status_code == 200
 
 
+@pytest.mark.asvs("6.1.1")
 def test_browser_that_is_signed_in_goes_on_while_its_account_is_locked(
     browser, alice, age, lock_out
 ):
@@ -403,6 +415,7 @@ def test_browser_that_is_signed_in_goes_on_while_its_account_is_locked(
     assert tab.post("/password/change", body).status_code == 302
 
 
+@pytest.mark.asvs("6.1.1")
 @pytest.mark.django_db(transaction=True)
 def test_reset_by_mail_works_while_locked_and_lifts_the_lock(
     client, sign_in, alice, lock_out, mailoutbox
@@ -429,6 +442,7 @@ STEP_UPS = {
 }
 
 
+@pytest.mark.asvs("6.2.3")
 @pytest.mark.parametrize("path", STEP_UPS)
 def test_stolen_token_does_not_guess_for_ever(api, alice, hashed, path):
     phone, laptop = api(alice), api(alice)
@@ -505,6 +519,7 @@ def sign_up(api, number, address="203.0.113.1"):
     return api(REMOTE_ADDR=address).post("signup", body)
 
 
+@pytest.mark.asvs("6.3.1")
 def test_signup_is_bounded_by_network(api, db):
     for number in range(20):
         assert sign_up(api, number % 15).status_code in (201, 409)
@@ -530,6 +545,7 @@ def test_signup_page_is_bounded_by_network(client, db):
     assert "Too many sign-ups from your network." in answer.content.decode()
 
 
+@pytest.mark.asvs("6.3.1")
 @pytest.mark.django_db(transaction=True)
 def test_five_reset_mails_an_hour_and_the_same_answer(client, alice, mailoutbox):
     verified(alice)
@@ -677,6 +693,7 @@ def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
     assert not Throttle.objects.filter(expires_at__lt=Now() - timedelta(days=1)).exists()
 
 
+@pytest.mark.asvs("6.3.1")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/api/v1/login", *PAGES])
 def test_counts_outlive_their_refusal_under_atomic_requests(client, alice, path, monkeypatch):
@@ -696,6 +713,7 @@ def test_wrapping_a_sign_in_in_a_transaction_fails_loudly(alice, rf):
         authenticate(rf.post("/"), username="alice", password=PASSWORD)
 
 
+@pytest.mark.asvs("6.3.1", "15.4.2")
 @pytest.mark.django_db(transaction=True)
 def test_sixty_wrong_passwords_at_once_are_five_guesses(api, alice, hashed):
     barrier, answers = Barrier(60), []
@@ -737,6 +755,7 @@ def full(monkeypatch):
     return places
 
 
+@pytest.mark.asvs("16.5.3")
 def test_login_that_finds_no_place_is_unavailable_and_does_not_count(sign_in, alice, full):
     for _ in range(7):
         answer = sign_in("alice", PASSWORD)

@@ -1,9 +1,12 @@
 """Accounts: names, the login, password changes, deactivation, deletion, and permissions by role."""
 
 import getpass
+import runpy
+from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
@@ -18,7 +21,7 @@ from accounts.hashers import Argon2PasswordHasher
 from accounts.models import Role, User
 from accounts.permissions import HasPermission, HasRole
 from config.urls import urlpatterns as site_urls
-from conftest import PASSWORD
+from conftest import PASSWORD, make_user
 from tokens.models import IssuedToken
 
 NEW_PASSWORD = "a wholly different sentence"
@@ -109,6 +112,7 @@ def test_email_is_required():
     assert list(refused.value.message_dict) == ["email"]
 
 
+@pytest.mark.asvs("15.4.2")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "names",
@@ -192,6 +196,7 @@ def test_login_by_verified_email_in_any_case(api, alice):
     assert log_in(api, "Alice@Example.org").status_code == 200
 
 
+@pytest.mark.asvs("6.3.6")
 def test_login_by_unverified_email_is_refused(api, alice):
     answer = log_in(api, "alice@example.org")
     assert (answer.status_code, answer.json()["code"]) == (401, "login_failed")
@@ -283,6 +288,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.asvs("6.3.8", "11.4.1")
 @pytest.mark.parametrize("refuse", REFUSALS)
 def test_refused_login_computes_one_hash(api, alice, hashes, refuse):
     username, password = refuse(alice)
@@ -294,6 +300,7 @@ def test_refused_login_computes_one_hash(api, alice, hashes, refuse):
     assert len(hashes) == 1
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("url", ["/login", "/admin/login/"])
 @pytest.mark.parametrize("refuse", REFUSALS)
 def test_refused_login_page_computes_one_hash(client, alice, hashes, refuse, url):
@@ -306,6 +313,7 @@ def test_refused_login_page_computes_one_hash(client, alice, hashes, refuse, url
     assert len(hashes) == 1
 
 
+@pytest.mark.asvs("6.3.8")
 def test_refused_login_with_an_outdated_hash_computes_one_hash(api, alice, hashes, monkeypatch):
     monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 2)
     username, password = refuse_by_deactivation(alice)
@@ -329,9 +337,28 @@ def test_outdated_hash_is_computed_anew_for_the_right_password_alone(
     assert hashes == computed
 
 
+@pytest.mark.asvs("11.4.2")
+def test_hash_is_argon2id_with_its_full_cost():
+    """Read anew from the file: the class that the tests use was made cheap."""
+    module = runpy.run_path(settings.BASE_DIR / "accounts" / "hashers.py")
+    hasher = module["Argon2PasswordHasher"]()
+
+    encoded = hasher.encode(PASSWORD, hasher.salt())
+
+    assert settings.PASSWORD_HASHERS == ["accounts.hashers.Argon2PasswordHasher"]
+    assert encoded.startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+@pytest.mark.asvs("6.2.10")
+def test_password_has_no_age(api, alice):
+    User.objects.update(password_changed_at=alice.date_joined - timedelta(days=3650))
+    assert api(alice).get("me").status_code == 200
+
+
 # Password changes
 
 
+@pytest.mark.asvs("11.2.2")
 def test_hash_upgrade_at_login_is_no_password_change(api, browser, alice, monkeypatch):
     phone, laptop = api(alice), browser(alice)
     before = User.objects.get(pk=alice.pk)
@@ -415,6 +442,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.asvs("7.4.3")
 @pytest.mark.parametrize("change", CHANGES)
 def test_password_change_is_stamped_and_ends_other_devices(
     api, browser, alice, monkeypatch, change
@@ -502,6 +530,7 @@ def deactivate_by_admin(user, page):
     assert edit(page, user, is_active=False).status_code == 302
 
 
+@pytest.mark.asvs("7.4.2")
 @pytest.mark.parametrize(
     "deactivate",
     [
@@ -532,6 +561,7 @@ def test_deactivation_revokes_all_devices_for_good(api, browser, alice, bob, roo
     assert laptop.get("/api/v1/me").status_code == 401
 
 
+@pytest.mark.asvs("2.3.3")
 def test_deactivation_in_a_transaction_that_fails_revokes_nothing(api, alice):
     phone = api(alice)
     with transaction.atomic():
@@ -558,6 +588,7 @@ def test_update_of_other_fields_revokes_nothing(api, alice):
     assert phone.get("me").status_code == 200
 
 
+@pytest.mark.asvs("7.4.2")
 def test_deactivation_behind_django_refuses_at_the_next_request(api, browser, alice):
     phone, laptop = api(alice), browser(alice)
     with connection.cursor() as cursor:
@@ -569,7 +600,26 @@ def test_deactivation_behind_django_refuses_at_the_next_request(api, browser, al
     assert (phone.device.state, phone.device.ended_reason) == ("revoked", "deactivated")
 
 
-# Deletion
+# Coming and going
+
+
+@pytest.mark.asvs("6.3.2")
+def test_migrated_database_has_roles_and_nobody(db):
+    assert Role.objects.count() == 2
+    assert not User.objects.exists()
+
+
+@pytest.mark.asvs("10.3.3")
+def test_key_of_a_deleted_account_lets_nobody_into_the_next_one(api, browser, alice):
+    phone, laptop = api(alice), browser(alice)
+    key = alice.pk
+    alice.delete()
+    make_user("mallory", pk=key)
+
+    assert phone.get("me").json()["code"] == "token_invalid"
+    body = {"refresh_token": phone.pair["refresh_token"]}
+    assert phone.post("refresh", body).json()["code"] == "token_invalid"
+    assert laptop.get("/api/v1/me").status_code == 401
 
 
 def delete_by_model(user, page):
@@ -585,6 +635,7 @@ def delete_by_admin(user, page):
     assert answer.status_code == 302
 
 
+@pytest.mark.asvs("7.4.2")
 @pytest.mark.parametrize("delete", [delete_by_model, delete_by_queryset, delete_by_admin])
 def test_deletion_takes_devices_along(api, browser, alice, root, delete):
     phone, laptop, page = api(alice), browser(alice), browser(root)
@@ -666,6 +717,7 @@ def test_admin_shows_what_the_role_lets_see(browser, alice):
     assert page.get("/admin/tokens/issuedtoken/").status_code == 403
 
 
+@pytest.mark.asvs("8.3.2")
 def test_lost_role_counts_at_the_next_request(api, browser, support):
     client, page = api(support), browser(support)
     assert client.get("users").status_code == 200
@@ -677,6 +729,7 @@ def test_lost_role_counts_at_the_next_request(api, browser, support):
     assert page.get("/admin/accounts/user/").status_code == 403
 
 
+@pytest.mark.asvs("8.3.2")
 def test_permission_taken_from_a_role_counts_at_the_next_request(api, support):
     client = api(support)
     Role.objects.get(name="support").permissions.remove(permission("accounts.view_user"))
@@ -773,6 +826,7 @@ def test_views_by_role_ask_nobody_to_sign_in(api, db, name):
     assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
 
 
+@pytest.mark.asvs("8.3.2")
 @pytest.mark.urls(__name__)
 def test_role_for_a_view_counts_at_the_next_request(api, manager):
     client = api(manager)

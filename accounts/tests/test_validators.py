@@ -30,6 +30,7 @@ def listed():
         return [line.strip() for line in lines]
 
 
+@pytest.mark.asvs("6.2.4")
 @pytest.mark.parametrize(
     "password",
     [
@@ -60,6 +61,7 @@ def test_common_password_is_refused(password):
     assert COMMON in refusals(password)
 
 
+@pytest.mark.asvs("6.2.5")
 @pytest.mark.parametrize(
     "password",
     [
@@ -79,6 +81,7 @@ def test_uncommon_password_is_accepted_whatever_it_is_made_of(password):
     assert refusals(password) == []
 
 
+@pytest.mark.asvs("6.2.4")
 def test_three_thousand_common_passwords_of_the_length_are_refused(listed, settings):
     """The most common ones, grown to the length as people grow them."""
     short = [word for word in listed[:400] if len(word) >= 4 and word.isalnum()]
@@ -92,6 +95,7 @@ def test_three_thousand_common_passwords_of_the_length_are_refused(listed, setti
     assert [word for word in sorted(grown) if COMMON not in refusals(word)] == []
 
 
+@pytest.mark.asvs("6.2.4")
 def test_every_listed_password_of_the_length_is_refused(listed, settings):
     long = [word for word in listed if len(word) >= settings.PASSWORD_MIN_LENGTH]
 
@@ -99,6 +103,7 @@ def test_every_listed_password_of_the_length_is_refused(listed, settings):
     assert [word for word in long if COMMON not in refusals(word)] == []
 
 
+@pytest.mark.asvs("6.1.2", "6.2.11")
 @pytest.mark.parametrize(
     ("password", "refused"),
     [
@@ -122,6 +127,7 @@ def test_little_more_than_a_name_is_refused(settings, password, refused):
     assert (SIMILAR in refusals(password, user)) == refused
 
 
+@pytest.mark.asvs("6.2.4")
 def test_sign_up_refuses_a_common_password(api, client, db):
     body = {"username": "carol", "email": "carol@example.org", "password": "passwordpassword"}
     answer = api().post("signup", body)

@@ -358,6 +358,7 @@ def test_page_shows_all_and_takes_a_name(browser, manager, api, alice):
     assert device.name == "Alice's laptop"
 
 
+@pytest.mark.asvs("8.2.3")
 def test_nothing_but_the_name_is_written(browser, manager, api, alice, bob):
     phone = api(alice)
     fields = [field.name for field in IssuedToken._meta.concrete_fields if field.name != "name"]
@@ -460,6 +461,7 @@ def revoke_by_user(page, device, **typed):
 WAYS = [revoke_by_page, revoke_by_action, revoke_by_user]
 
 
+@pytest.mark.asvs("7.4.5")
 @pytest.mark.parametrize("revoke", WAYS)
 def test_revoked_device_is_refused_at_the_next_request(browser, support, api, alice, revoke):
     phone = api(alice)
@@ -482,6 +484,7 @@ def test_revoked_device_is_refused_at_the_next_request(browser, support, api, al
     assert refused.json()["note"] == "Reported as lost."
 
 
+@pytest.mark.asvs("7.4.5")
 @pytest.mark.parametrize("revoke", WAYS)
 def test_row_and_history_say_who_when_and_why(browser, support, api, alice, revoke):
     device = api(alice).device
@@ -512,6 +515,7 @@ def test_row_keeps_its_end_when_the_staff_member_is_gone(browser, support, root,
     assert "support" in text_of(browser(root).get(url_of(device)))
 
 
+@pytest.mark.asvs("3.5.3")
 def test_confirmation_lists_what_ends_and_does_nothing_yet(browser, support, api, alice, bob):
     phone, tablet = api(alice, HTTP_USER_AGENT=IPHONE), api(bob)
     page = browser(support)
@@ -630,6 +634,7 @@ def test_selection_of_no_device_is_no_server_error(browser, support, selected):
     assert answer.status_code in (200, 302, 400)
 
 
+@pytest.mark.asvs("3.5.1")
 def test_revocation_needs_a_csrf_token(support, api, alice):
     phone = api(alice)
     page = Client(enforce_csrf_checks=True)
@@ -710,6 +715,7 @@ def test_without_the_permission_there_is_no_button(browser, reader, api, alice):
         assert "revoke_selected" not in answer.content.decode()
 
 
+@pytest.mark.asvs("8.2.1")
 def test_without_the_permission_there_is_no_revocation(browser, reader, api, alice):
     phone = api(alice)
     page = browser(reader)
@@ -764,6 +770,7 @@ def test_superuser_revokes_a_superusers_device(browser, root, api):
     assert phone.get("me").status_code == 401
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("path", ["", "x/change/", "x/revoke/"])
 def test_people_who_are_not_staff_are_sent_to_sign_in(browser, alice, path):
     answer = browser(alice).get(DEVICES + path)
@@ -784,6 +791,7 @@ def stale(browser, age):
     return browser_of
 
 
+@pytest.mark.asvs("7.5.3")
 def test_devices_of_several_users_ask_for_the_password(stale, support, api, alice, bob):
     hers, his, kept = api(alice), api(bob), api(bob)
     page = stale(support)
@@ -880,6 +888,7 @@ def test_all_devices_of_a_user_are_one_click_away(browser, support, api, alice, 
     assert list(answer.context["cl"].result_list) == [device]
 
 
+@pytest.mark.asvs("7.4.5")
 def test_revoke_all_ends_all_devices_of_the_user(browser, support, api, alice, bob):
     phone, laptop, his = api(alice), browser(alice), api(bob)
     page = browser(support)

@@ -110,6 +110,7 @@ def test_refused_sign_in_makes_no_device(client, alice, url):
     assert not is_signed_in(client)
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize("url", ["/login", "/admin/login/"])
 def test_sign_in_needs_a_csrf_token(alice, url):
     browser = Client(enforce_csrf_checks=True)
@@ -117,6 +118,7 @@ def test_sign_in_needs_a_csrf_token(alice, url):
     assert not IssuedToken.objects.exists()
 
 
+@pytest.mark.asvs("3.3.4")
 def test_cookie_is_for_this_site_alone(client, alice):
     sign_in(client, alice)
     cookie = client.cookies[settings.SESSION_COOKIE_NAME]
@@ -133,6 +135,7 @@ def test_row_keeps_no_usable_part_of_the_cookie(client, alice):
     assert len(handle) == 43
 
 
+@pytest.mark.asvs("7.2.2")
 def test_two_browsers_are_two_devices(browser, alice):
     browser(alice), browser(alice)
     assert alice.devices.live().count() == 2
@@ -223,6 +226,7 @@ def test_cookie_of_a_device_that_ended_is_left_without_it(browser, alice, engine
 # Signing in again in the same browser
 
 
+@pytest.mark.asvs("7.2.4")
 def test_same_user_again_replaces_the_device(browser, alice, engine):
     laptop = browser(alice)
     first, cookie = alice.devices.get(), cookie_of(laptop)
@@ -236,6 +240,7 @@ def test_same_user_again_replaces_the_device(browser, alice, engine):
     assert not is_signed_in(with_cookie(cookie))
 
 
+@pytest.mark.asvs("7.2.4")
 def test_another_user_replaces_the_device(browser, alice, bob, engine):
     laptop = browser(alice)
     cookie = cookie_of(laptop)
@@ -288,6 +293,7 @@ def test_api_login_in_the_same_browser_replaces_nothing(browser, alice):
 # Signing out
 
 
+@pytest.mark.asvs("7.4.1")
 @pytest.mark.parametrize("url", ["/logout", "/admin/logout/", "/api/v1/logout"])
 def test_replayed_cookie_is_dead_after_signing_out(browser, support, engine, url):
     laptop = browser(support)
@@ -301,6 +307,7 @@ def test_replayed_cookie_is_dead_after_signing_out(browser, support, engine, url
     assert not is_signed_in(with_cookie(cookie))
 
 
+@pytest.mark.asvs("3.5.3")
 @pytest.mark.parametrize("url", ["/logout", "/admin/logout/"])
 def test_get_signs_nobody_out(browser, support, url):
     laptop = browser(support)
@@ -308,6 +315,7 @@ def test_get_signs_nobody_out(browser, support, url):
     assert is_signed_in(laptop)
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize("url", ["/logout", "/admin/logout/", "/api/v1/logout"])
 def test_signing_out_needs_a_csrf_token(browser, support, url):
     laptop = browser(support)
@@ -343,6 +351,7 @@ def test_ending_the_current_device_by_its_id_takes_the_cookie(browser, alice):
 # How long a browser stays signed in
 
 
+@pytest.mark.asvs("7.3.1")
 @pytest.mark.parametrize(
     ("who", "idle", "lifetime"),
     [
@@ -374,6 +383,7 @@ def test_staffs_api_device_lasts_as_anybodys(api, support):
     assert device.expires_at - device.created_at == timedelta(days=30)
 
 
+@pytest.mark.asvs("7.3.2")
 def test_absolute_end_is_not_moved_by_use(browser, support, age):
     laptop = browser(support)
     device = support.devices.get()
@@ -430,6 +440,7 @@ def test_link_of_the_admin_leads_to_the_password_change(browser, support):
     assert 'name="new_password1"' in answer.content.decode()
 
 
+@pytest.mark.asvs("6.2.3")
 def test_refused_password_change_ends_nothing(browser, api, alice):
     laptop, phone = browser(alice), api(alice)
     body = {"old_password": "wrong", "new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
@@ -472,6 +483,7 @@ def test_reauthentication_answers_a_new_cookie(browser, alice, age, engine):
     assert laptop.post("/api/v1/logout/others").json() == {"revoked": 1}
 
 
+@pytest.mark.asvs("7.5.1")
 def test_wrong_password_is_a_field_error_and_keeps_the_cookie(browser, alice):
     laptop = browser(alice)
     cookie = cookie_of(laptop)

@@ -258,6 +258,7 @@ CHOSEN = {
 }
 
 
+@pytest.mark.asvs("9.2.4")
 def test_defaults_are_closed(start):
     assert start(show=DEFAULTS) == DEFAULTS
 

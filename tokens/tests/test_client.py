@@ -175,6 +175,7 @@ def test_clean_text_is_short_printable_and_stays_so(value, max_length):
 # The address
 
 
+@pytest.mark.asvs("4.1.3")
 @pytest.mark.parametrize(
     ("remote_addr", "forwarded_for", "expected"),
     [
@@ -225,6 +226,7 @@ def test_client_address(remote_addr, forwarded_for, expected):
     assert client_address(remote_addr, forwarded_for, PROXIES) == expected
 
 
+@pytest.mark.asvs("15.3.4")
 @pytest.mark.parametrize(
     ("remote_addr", "trusted"),
     [
@@ -271,6 +273,7 @@ def test_any_header_gives_a_canonical_address_or_none(remote_addr, forwarded_for
     assert address is None or "%" not in address
 
 
+@pytest.mark.asvs("4.1.3")
 @given(st.ip_addresses(), any_text | st.lists(address_like).map(",".join))
 def test_untrusted_peer_cannot_choose_its_address(peer, forwarded_for):
     assert client_address(str(peer), forwarded_for, []) == client_address(str(peer), "", [])

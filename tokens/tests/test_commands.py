@@ -200,6 +200,7 @@ def _listed(*args):
 # revoke_devices
 
 
+@pytest.mark.asvs("7.4.5")
 def test_revoking_by_user_ends_their_devices_as_staff(laptop, script, mailoutbox):
     out = run("revoke_devices", "--user", "alice", "--note", "Your laptop was found.")
     assert out == "Revoked 1 live device.\n"
@@ -230,6 +231,7 @@ def test_revoking_by_network_ends_devices_of_everybody_as_an_incident(laptop, ap
     assert outside.get("me").status_code == 200
 
 
+@pytest.mark.asvs("7.4.5")
 def test_revoking_all_ends_everything_and_again_nothing(laptop, script, browser, alice):
     signed_in = browser(alice)
     assert run("revoke_devices", "--all") == "Revoked 3 live devices.\n"

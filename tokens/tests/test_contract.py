@@ -454,6 +454,7 @@ def test_refusal(scene, row):
     assert not answer.cookies
 
 
+@pytest.mark.asvs("6.3.8")
 def test_login_refusals_are_byte_identical(scene):
     refusals = [row[1] for row in REFUSALS if row[4] == "login_failed"]
     answers = []
@@ -615,6 +616,7 @@ def test_login_by_verified_email(api, alice, read_segment):
     assert_pair(assert_ok(api().post("login", body)), alice)
 
 
+@pytest.mark.asvs("3.5.3", "7.6.2")
 def test_login_by_get_signs_nobody_in(api, alice):
     answer = api().get(f"login?username=alice&password={PASSWORD}")
 
@@ -629,6 +631,7 @@ def test_reauthenticate_answers_a_pair(scene):
     assert body["device"]["id"] == scene.phone.pair["device"]["id"]
 
 
+@pytest.mark.asvs("6.2.2")
 def test_password_answers_a_pair(scene):
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 
@@ -718,6 +721,7 @@ def test_device_is_seen_named_and_ended_by_its_owner(scene):
     assert ended["revoked_note"] == ""
 
 
+@pytest.mark.asvs("15.3.3")
 def test_only_the_name_of_a_device_can_be_written(scene):
     before = IssuedToken.objects.filter(pk=scene.device.pk).values().get()
     odd = dict.fromkeys(DEVICE - {"name"}, "x") | {"hash": "x", "user": 0, "generation": 9}
@@ -760,6 +764,7 @@ def test_roles_are_made_seen_changed_and_deleted(api, manager):
     assert not Role.objects.filter(name="desk").exists()
 
 
+@pytest.mark.asvs("15.3.3")
 def test_permissions_of_a_role_are_read_only(api, manager):
     made = api(manager).post("roles", {"name": "desk", "permissions": ["accounts.view_user"]})
 
@@ -811,6 +816,7 @@ def test_staff_see_and_revoke_devices(scene, support):
 # Somebody else's device
 
 
+@pytest.mark.asvs("8.2.2")
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 @pytest.mark.parametrize("is_fresh", [True, False])
 def test_devices_of_others_are_as_unknown(scene, bob, age, method, is_fresh):
@@ -835,6 +841,7 @@ def test_devices_of_others_are_as_unknown(scene, bob, age, method, is_fresh):
     assert (theirs.revoked_at, theirs.name) == (None, "")
 
 
+@pytest.mark.asvs("8.2.2")
 def test_staff_routes_keep_to_the_user_they_name(scene, support, bob):
     answer = scene.api(support).post(f"users/bob/devices/{scene.device.pk}/revoke", {})
 
@@ -901,6 +908,7 @@ def stored():
     return list(users), list(roles), list(devices)
 
 
+@pytest.mark.asvs("7.2.4", "7.5.3")
 @pytest.mark.parametrize(("who", "method", "path", "body", "status"), FRESH)
 def test_step_up_by_api(unfresh, who, method, path, body, status):
     """RFC 9470: refused with what to do, done, repeated."""
@@ -928,6 +936,7 @@ def test_no_step_up_where_none_is_needed(unfresh, who, method, path, body, statu
     assert client.request(method, path, body).status_code == status
 
 
+@pytest.mark.asvs("7.5.3")
 @pytest.mark.parametrize("minutes", [14, 15])
 def test_fresh_lasts_15_minutes(scene, age, minutes):
     age(scene.device, minutes=minutes)
@@ -941,6 +950,7 @@ def test_a_refused_step_up_ends_nothing(scene):
     assert scene.phone.get("me").status_code == 200
 
 
+@pytest.mark.asvs("7.2.4")
 def test_step_up_by_cookie(browser, bob, manager, age):
     """A browser gets a new cookie; a copy of the former one is dead."""
     tab = browser(manager)
@@ -963,6 +973,7 @@ def test_step_up_by_cookie(browser, bob, manager, age):
     assert copy.get("/api/v1/me").status_code == 401
 
 
+@pytest.mark.asvs("7.2.4")
 def test_password_change_by_cookie(browser, scene):
     tab = browser(scene.alice)
     former = tab.cookies[django_settings.SESSION_COOKIE_NAME].value
@@ -978,6 +989,7 @@ def test_password_change_by_cookie(browser, scene):
     assert copy.get("/api/v1/me").status_code == 401
 
 
+@pytest.mark.asvs("7.4.1")
 @pytest.mark.parametrize("path", ["logout", "logout/all"])
 def test_logout_by_cookie_leaves_none(browser, alice, path):
     tab = browser(alice)
@@ -1072,6 +1084,7 @@ def write(tab, method, path, body, **headers):
     )
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 def test_writes_by_cookie_need_a_csrf_token(tab, alice, method, path, body):
     before = stored()
@@ -1088,6 +1101,7 @@ def test_writes_by_cookie_need_a_csrf_token(tab, alice, method, path, body):
     assert stored() == before
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 def test_writes_by_cookie_pass_with_a_csrf_token(tab, method, path, body):
     tab.cookies[django_settings.CSRF_COOKIE_NAME] = "a" * 32
@@ -1120,12 +1134,14 @@ def cors_of(answer):
     return {name for name in answer.headers if name.lower().startswith("access-control-")}
 
 
+@pytest.mark.asvs("3.4.2")
 @pytest.mark.parametrize("origin", ["https://app.example", "http://testserver", "null", "*", "["])
 def test_cors_is_closed(client, scene, origin):
     assert cors_of(preflight(client, origin=origin)) == set()
     assert cors_of(scene.phone.get("me", origin=origin)) == set()
 
 
+@pytest.mark.asvs("3.4.2")
 def test_cors_opens_for_a_listed_origin_only(client, scene, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
 
@@ -1180,6 +1196,7 @@ def test_unknown_page_of_the_admin_is_a_404(browser, root):
     assert browser(root).get("/admin/nothing/").status_code == 404
 
 
+@pytest.mark.asvs("16.5.2", "16.5.3")
 @pytest.mark.parametrize("error", [OperationalError("gone"), InterfaceError("gone")], ids=repr)
 @pytest.mark.parametrize(
     ("method", "path"),
@@ -1207,6 +1224,7 @@ def test_pages_are_unavailable_without_the_database(browser, root, error, method
     assert tab.get("/api/v1/me").status_code == 200
 
 
+@pytest.mark.asvs("4.1.4")
 def test_method_that_an_endpoint_lacks_is_a_json_405(scene):
     answer = scene.phone.put("me")
 

@@ -27,6 +27,7 @@ def run():
     return out.getvalue()
 
 
+@pytest.mark.asvs("6.3.2")
 def test_load_demo_refuses_without_debug(db):
     with pytest.raises(CommandError, match=r"^DEBUG is off\. The demo's password is public"):
         run()

@@ -45,9 +45,27 @@ def id_of(client):
     return client.pair["device"]["id"]
 
 
+@pytest.mark.asvs("7.2.2", "7.2.4")
+def test_every_login_is_a_device_with_tokens_of_its_own(api, alice, read_segment):
+    """Also for a client that is signed in, and one that asks for a handle of its own choice."""
+    first = api(alice)
+    claims = read_segment(first.pair["access_token"])
+    body = {"username": "alice", "password": PASSWORD, "sid": claims["sid"], "jti": claims["jti"]}
+
+    second = first.post("login", body).json()
+
+    assert second["device"]["id"] != id_of(first)
+    others = read_segment(second["access_token"])
+    assert others["sid"] != claims["sid"]
+    assert others["jti"] != claims["jti"]
+    tokens = {pair[name] for pair in (first.pair, second) for name in pair if "_token" in name}
+    assert len(tokens) == 4
+
+
 # One's own list
 
 
+@pytest.mark.asvs("7.5.2")
 def test_device_in_json(api, alice):
     phone = api(alice, HTTP_USER_AGENT=FIREFOX, REMOTE_ADDR="8.8.8.8")
 
@@ -199,6 +217,7 @@ def test_name_stands_beside_the_label(api, alice):
     assert str(phone.device) == "Work (Firefox on Linux)"
 
 
+@pytest.mark.asvs("8.2.3", "15.3.3")
 def test_name_is_all_that_is_written(api, alice, bob):
     phone = api(alice)
     before = IssuedToken.objects.filter(pk=id_of(phone)).values().get()
@@ -243,6 +262,7 @@ def test_rename_to_nothing_given_changes_nothing(api, alice):
 # Ending one
 
 
+@pytest.mark.asvs("8.2.2")
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])
 def test_somebody_elses_device_is_like_none(api, alice, bob, method):
     phone, his = api(alice), api(bob)
@@ -256,6 +276,7 @@ def test_somebody_elses_device_is_like_none(api, alice, bob, method):
     assert his.get("me").status_code == 200
 
 
+@pytest.mark.asvs("7.5.2", "10.4.9")
 def test_other_device_ends_for_who_is_fresh(api, alice):
     phone, other = api(alice), api(alice)
 
@@ -268,6 +289,7 @@ def test_other_device_ends_for_who_is_fresh(api, alice):
     assert (refused.status_code, refused.json()["reason"]) == (401, "user")
 
 
+@pytest.mark.asvs("7.5.2")
 def test_other_device_does_not_end_for_who_is_not_fresh(api, alice, age):
     phone, other = api(alice), api(alice)
     age(phone.device, minutes=16)
@@ -296,6 +318,7 @@ def test_device_that_has_ended_ends_again_without_a_password(states, age, state)
     assert ended.device.revoked_reason == reason
 
 
+@pytest.mark.asvs("7.4.1")
 def test_logout(api, alice):
     phone, other = api(alice), api(alice)
     answer = phone.post("logout")
@@ -322,6 +345,7 @@ def test_logout_elsewhere_counts_live_devices(states, api, alice, bob, path):
     assert states["idle"].device.revoked_reason == ""
 
 
+@pytest.mark.asvs("7.5.2")
 @pytest.mark.parametrize("path", ["logout/others", "logout/all"])
 def test_logout_elsewhere_needs_the_password(api, alice, age, path):
     phone, other = api(alice), api(alice)
@@ -347,6 +371,7 @@ def limit(settings):
     settings.MAX_DEVICES_PER_USER = 3
 
 
+@pytest.mark.asvs("7.1.2")
 def test_one_too_many_ends_the_first_never_used(api, alice, limit, age):
     used, first, second = api(alice), api(alice), api(alice)
     used.get("me")
@@ -361,6 +386,7 @@ def test_one_too_many_ends_the_first_never_used(api, alice, limit, age):
     assert [client.get("me").status_code for client in (used, second, new)] == [200, 200, 200]
 
 
+@pytest.mark.asvs("7.1.2")
 def test_one_too_many_ends_the_least_recently_seen(api, alice, limit, age):
     clients = [api(alice) for _ in range(3)]
     for client, days in zip(clients, (1, 3, 2), strict=True):
@@ -399,6 +425,7 @@ def test_limit_counts_live_devices_of_one_user(states, api, alice, bob, settings
     assert answers == [200] * 4
 
 
+@pytest.mark.asvs("7.1.2")
 def test_limit_counts_browsers_and_tokens_together(api, browser, alice, settings):
     settings.MAX_DEVICES_PER_USER = 2
     laptop = browser(alice)
@@ -486,6 +513,7 @@ def test_state_of_the_account_is_the_state_of_its_devices(
     assert shown["revoked_at"] is None
 
 
+@pytest.mark.asvs("7.3.1")
 def test_idle_device_is_refused_and_comes_back_with_nothing(api, alice, age):
     phone = api(alice)
     age(phone.device, days=14, seconds=1)
@@ -539,6 +567,7 @@ def test_staff_revoke_one_device(api, alice, support):
     assert phone.device.revoked_by == support
 
 
+@pytest.mark.asvs("7.4.5")
 def test_staff_revoke_all_devices(states, api, alice, bob, support):
     his, staff = api(bob), api(support)
     assert staff.post("users/alice/devices/revoke", {}).json() == {"revoked": 1}
@@ -582,6 +611,7 @@ def test_bad_note_is_a_field_error(api, alice, support, note):
     assert phone.get("me").status_code == 200
 
 
+@pytest.mark.asvs("8.2.1")
 @pytest.mark.parametrize("asker", ["nobody", "bob", "reader", "support", "manager", "root"])
 @pytest.mark.parametrize("what", ["list", "one", "all"])
 def test_who_may(request, api, alice, bob, asker, what):
@@ -610,6 +640,7 @@ def test_who_may(request, api, alice, bob, asker, what):
     assert target.get("me").status_code == (401 if ended else 200)
 
 
+@pytest.mark.asvs("8.2.2")
 def test_only_a_superuser_ends_a_superusers_devices(api, root, support, manager):
     phone = api(root)
     for staff in (api(support), api(manager)):
@@ -655,6 +686,7 @@ def addresses(client):
     return device.ip_address, device.last_ip
 
 
+@pytest.mark.asvs("4.1.3", "15.3.4")
 @pytest.mark.parametrize(
     ("peer", "forwarded", "seen"),
     [
@@ -678,6 +710,7 @@ def test_forwarded_address_is_believed_of_trusted_proxies(
     assert addresses(phone) == (seen, seen)
 
 
+@pytest.mark.asvs("4.1.3")
 def test_forwarded_address_is_hearsay_without_trusted_proxies(api, alice):
     phone = api(alice, REMOTE_ADDR="203.0.113.7", HTTP_X_FORWARDED_FOR="198.51.100.1")
     assert addresses(phone) == ("203.0.113.7", "203.0.113.7")

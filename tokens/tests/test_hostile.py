@@ -336,6 +336,7 @@ ODD_VALUES = [
 ]
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("who", ["anonymous", "alice", "root"])
 def test_odd_values_of_every_field(world, who):
     hostile = Hostile(world(who))
@@ -429,6 +430,7 @@ def test_other_content_types_are_not_read(world):
             hostile.send(method, with_ids(path), body, content_type)
 
 
+@pytest.mark.asvs("3.5.2")
 @pytest.mark.parametrize("size", [10, 300_000])
 def test_other_content_types_beside_a_cookie(browser, world, root, size):
     """The CSRF check reads forms before the view refuses them."""
@@ -580,6 +582,7 @@ def test_odd_queries(world, who):
             assert answer.status_code in (200, 400, 401, 403, 404, 405), (path, query[:80])
 
 
+@pytest.mark.asvs("4.1.4", "13.4.4")
 @pytest.mark.parametrize("who", ["anonymous", "alice", "root"])
 def test_every_method_everywhere(world, who):
     hostile = Hostile(world(who))
@@ -772,6 +775,7 @@ def test_odd_user_agent_is_kept_short_and_printable(api, alice, user_agent):
     assert phone.get("devices").json()["results"][0]["label"]
 
 
+@pytest.mark.asvs("4.1.3")
 @pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "forwarded", "client-ip"])
 def test_forwarding_header_of_an_untrusted_peer_counts_for_nothing(api, alice, header):
     phone = api()
@@ -782,6 +786,7 @@ def test_forwarding_header_of_an_untrusted_peer_counts_for_nothing(api, alice, h
     assert phone.device.ip_address == phone.device.last_ip == "127.0.0.1"
 
 
+@pytest.mark.asvs("4.1.4")
 def test_method_override_counts_for_nothing(api, alice):
     phone = api(alice)
 

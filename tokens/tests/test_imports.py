@@ -1,6 +1,7 @@
 """Imports point one way: whoever knows less is imported by whoever knows more."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,7 @@ def test_no_two_modules_import_each_other():
             del needs[name]
 
 
+@pytest.mark.asvs("7.2.1", "11.2.1")
 def test_tokens_are_read_in_one_place():
     """Only keys and signing know PyJWT, and nobody calls its `decode`, which accepts too much."""
     for name, path in MODULES.items():
@@ -114,6 +116,7 @@ def test_tokens_are_read_in_one_place():
         assert "jwt.decode" not in path.read_text(encoding="utf-8"), name
 
 
+@pytest.mark.asvs("7.2.1")
 def test_only_flows_join_a_signature_to_a_row():
     """Others may know the names of `signing`; verifying and signing is the flows' business."""
     for name, path in MODULES.items():
@@ -128,6 +131,25 @@ def test_only_flows_join_a_signature_to_a_row():
                     ("signing", "sign_refresh_token"),
                     ("signing", "new_handle"),
                 }, f"{name}: {called}"
+
+
+@pytest.mark.asvs("11.2.4")
+def test_secrets_are_not_compared_with_equals():
+    """`==` stops at the first difference. What a person types twice is nobody's to guess."""
+    secret = re.compile(r"(hash|handle|signature|token|secret|password|attempt|key)$")
+    for name, path in MODULES.items():
+        if name.endswith("commands.create_admin"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+                for side in map(ast.unparse, [node.left, *node.comparators]):
+                    assert not secret.search(side), f"{name}: {ast.unparse(node)}"
+
+
+@pytest.mark.asvs("11.4.1")
+def test_no_broken_hash_is_used():
+    for name, path in MODULES.items():
+        assert not re.search(r"\b(md5|sha1)\b", path.read_text(encoding="utf-8"), re.I), name
 
 
 def test_environment_is_read_in_config_only():

@@ -285,6 +285,7 @@ def test_the_api_shows_first(api, support, stolen, honest):
     assert states(*stolen, honest) == [True, True, True]
 
 
+@pytest.mark.asvs("7.4.5")
 def test_the_api_ends_what_is_found(
     api, support, stolen, honest, mailoutbox, django_capture_on_commit_callbacks
 ):
@@ -355,6 +356,7 @@ def test_the_api_refuses_what_cannot_be_meant(api, support, stolen, body):
     assert states(*stolen) == [True, True]
 
 
+@pytest.mark.asvs("7.5.3")
 def test_the_api_asks_for_the_permission_and_a_fresh_password(api, support, alice, stolen, age):
     asked = {"network": NETWORK, "dry_run": False}
     assert api().post(API, asked).status_code == 401

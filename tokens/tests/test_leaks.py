@@ -186,6 +186,7 @@ def test_the_dump_would_show_a_secret(secrets, api, alice):
         alice.devices.filter(pk=device.pk).update(user_agent="", hash=device.hash)
 
 
+@pytest.mark.asvs("16.2.5")
 def test_no_secret_is_logged(secrets, api, browser, alice, read_segment, caplog):
     caplog.set_level(logging.DEBUG)
 
@@ -268,11 +269,13 @@ def broken_requests(api, browser, alice):
     return send
 
 
+@pytest.mark.asvs("16.5.1")
 def test_no_error_page_holds_a_secret(secrets, broken_requests):
     for page in broken_requests(secrets):
         secrets.assert_not_in("the page", page)
 
 
+@pytest.mark.asvs("16.3.4")
 def test_no_error_report_to_the_operators_holds_a_secret(
     secrets, broken_requests, settings, mailoutbox
 ):

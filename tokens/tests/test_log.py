@@ -40,12 +40,14 @@ def only(lines, event):
     return line
 
 
+@pytest.mark.asvs("16.2.3", "16.2.4")
 def test_production_logs_json_on_the_console(settings):
     assert settings.LOGGING["handlers"]["console"]["formatter"] == "json"
     assert settings.LOGGING["formatters"]["json"]["()"] == "accounts.logs.JSONFormatter"
     assert settings.LOGGING["root"]["handlers"] == ["console"]
 
 
+@pytest.mark.asvs("16.2.1", "16.2.2", "16.3.1")
 def test_a_line_says_who_what_when_and_where(log, api, alice):
     phone = api(alice, REMOTE_ADDR=LONDON)
     line = only(log(), "signed in")
@@ -56,6 +58,7 @@ def test_a_line_says_who_what_when_and_where(log, api, alice):
     assert (line["ip"], line["method"], line["route"]) == (LONDON, "POST", "api/v1/login")
 
 
+@pytest.mark.asvs("16.2.1", "16.2.5")
 def test_a_revocation_names_both_sides(log, browser, api, support, alice):
     phone = api(alice)
     page = browser(support)
@@ -75,6 +78,7 @@ def test_a_revocation_names_both_sides(log, browser, api, support, alice):
     assert (line["status"], line["code"]) == (401, "device_revoked")
 
 
+@pytest.mark.asvs("16.3.2", "16.3.3")
 @pytest.mark.parametrize(
     ("act", "event", "expected"),
     [
@@ -112,6 +116,7 @@ def test_what_a_person_does_is_logged(log, api, alice, act, event, expected):
     assert expected.items() <= line.items()
 
 
+@pytest.mark.asvs("16.2.5", "16.3.1")
 @pytest.mark.parametrize("path", ["/api/v1/login", "/login"])
 def test_a_refused_sign_in_names_the_account_and_no_word_that_was_typed(log, client, alice, path):
     for name in ("alice", "my password, by mistake"):
@@ -123,6 +128,7 @@ def test_a_refused_sign_in_names_the_account_and_no_word_that_was_typed(log, cli
     assert "by mistake" not in json.dumps([known, unknown])
 
 
+@pytest.mark.asvs("16.3.1")
 def test_a_lock_and_what_it_refuses_are_logged(log, api, alice):
     client = api()
     for _ in range(6):
@@ -133,6 +139,7 @@ def test_a_lock_and_what_it_refuses_are_logged(log, api, alice):
     assert only(lines, "request refused")["code"] == "throttled"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_a_deactivation_is_logged(log, api, alice):
     api(alice)
     log()
@@ -141,6 +148,7 @@ def test_a_deactivation_is_logged(log, api, alice):
     assert only(log(), "devices revoked")["reason"] == "deactivated"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_a_limit_is_logged(log, api, alice, settings):
     settings.MAX_DEVICES_PER_USER = 1
     api(alice)
@@ -149,6 +157,7 @@ def test_a_limit_is_logged(log, api, alice, settings):
     assert only(log(), "devices revoked")["reason"] == "limit"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_a_role_given_by_the_api_is_logged(log, api, manager, alice):
     staff = api(manager)
     log()
@@ -165,6 +174,7 @@ def test_permissions_of_a_role_are_logged(log, db):
     assert only(log(), "rights changed")["change"] == "clear"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_accounts_come_and_go(log, alice):
     assert only(log(), "account created")["user"] == alice.pk
     key = alice.pk
@@ -172,6 +182,7 @@ def test_accounts_come_and_go(log, alice):
     assert only(log(), "account deleted")["user"] == key
 
 
+@pytest.mark.asvs("16.3.2")
 def test_an_admin_page_that_is_refused_is_logged(log, browser, support, alice):
     page = browser(support)
     log()
@@ -204,6 +215,7 @@ def test_a_command_has_no_request_to_name(log, api, alice):
     assert {"ip", "route", "by_user"}.isdisjoint(only(log(), "devices revoked"))
 
 
+@pytest.mark.asvs("16.4.1")
 def test_no_text_breaks_a_line(log):
     logging.getLogger("tokens").warning("a\nb\x1b[31m\u2028", extra={"name_of": "c\r\nd"})
     [line] = log()
@@ -211,6 +223,7 @@ def test_no_text_breaks_a_line(log):
     assert line["name_of"] == "c\r\nd"
 
 
+@pytest.mark.asvs("16.2.5")
 def test_a_mailed_token_in_a_path_is_not_logged(log, client, db, settings):
     logger = logging.getLogger("django.request")
     logger.error("Internal Server Error: %s", "/email/secret-token")
@@ -220,6 +233,7 @@ def test_a_mailed_token_in_a_path_is_not_logged(log, client, db, settings):
     assert "secret-token" not in json.dumps(log())
 
 
+@pytest.mark.asvs("16.2.4", "16.3.4")
 def test_an_exception_is_one_line(log):
     try:
         raise ValueError("x\ny")

@@ -91,6 +91,7 @@ def test_first_device_of_an_account_is_silent(sign_in, alice):
     assert sign_in(alice) == []
 
 
+@pytest.mark.asvs("6.3.5")
 def test_sign_in_on_an_unknown_device_is_told(sign_in, alice):
     sign_in(alice)
 
@@ -108,6 +109,7 @@ def test_sign_in_on_an_unknown_device_is_told(sign_in, alice):
     assert str(device.pk) not in message.body
 
 
+@pytest.mark.asvs("6.3.5")
 @pytest.mark.parametrize("sign_in_by", ["api", "browser", "admin"])
 def test_every_way_of_signing_in_is_told(sign_in, mails_of, support, browser, sign_in_by):
     sign_in(support)
@@ -188,6 +190,7 @@ def stranger():
     return IssuedToken.objects.with_state().get(ip_address=BERLIN)
 
 
+@pytest.mark.asvs("3.5.3")
 def test_link_shows_the_device_and_ends_nothing(client, not_me):
     answer = client.get(not_me)
     assert answer.status_code == 200
@@ -197,6 +200,7 @@ def test_link_shows_the_device_and_ends_nothing(client, not_me):
     assert stranger().state == "live"
 
 
+@pytest.mark.asvs("6.3.6")
 def test_post_of_the_link_ends_that_one_device_and_signs_nobody_in(client, not_me, alice):
     answer = client.post(not_me)
 
@@ -260,6 +264,7 @@ def test_link_of_a_deleted_device_is_refused(client, not_me):
     assert client.post(not_me).status_code == 400
 
 
+@pytest.mark.asvs("3.5.1")
 def test_post_of_the_link_needs_a_csrf_token(not_me):
     assert Browser(enforce_csrf_checks=True).post(not_me).status_code == 403
     assert stranger().state == "live"
@@ -284,6 +289,7 @@ def change_by_api(browser, api, user):
     return lambda: phone.post("password", body)
 
 
+@pytest.mark.asvs("6.3.7")
 @pytest.mark.parametrize("change", [change_by_page, change_by_api])
 def test_password_change_is_told(browser, api, alice, mails_of, change):
     [message] = mails_of(change(browser, api, alice))
@@ -303,6 +309,7 @@ def test_refused_password_change_is_not_told(api, alice, mails_of):
 # A reuse
 
 
+@pytest.mark.asvs("6.3.5")
 def test_reuse_tells_both_sides_once(api, alice, mails_of):
     phone = api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERN)
     stolen = {"refresh_token": phone.pair["refresh_token"]}
@@ -399,6 +406,7 @@ def test_own_sign_out_is_not_told(browser, api, alice, mails_of):
     assert mails_of(lambda: page.post("/logout")) == []
 
 
+@pytest.mark.asvs("7.1.2")
 def test_limit_is_told(sign_in, alice, settings):
     settings.MAX_DEVICES_PER_USER = 1
     sign_in(alice)
@@ -479,6 +487,7 @@ def test_mail_is_plain_text_and_html_of_the_same_words(alice, sign_in):
 # A mail server that is down
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.parametrize("backend", [Refusing, HangingUp])
 def test_mail_server_that_is_down_changes_no_answer(
     api, browser, alice, root, settings, caplog, django_capture_on_commit_callbacks, backend

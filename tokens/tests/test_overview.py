@@ -97,6 +97,7 @@ def test_it_is_at_most_a_minute_old_and_costs_nothing_in_between(browser, suppor
     assert not any("tokens_dailycount" in query["sql"] for query in second)
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.parametrize("cache_class", ["GoneCache", "VanishingCache"])
 def test_a_cache_that_is_gone_costs_the_queries_and_no_more(
     browser, support, settings, caplog, cache_class

@@ -114,6 +114,7 @@ def test_two_devices(laptop, api, alice, age):
     assert f"/devices/{alice.devices.get(kind='browser').pk}/sign-out/" not in page.links()
 
 
+@pytest.mark.asvs("7.5.2")
 def test_row_says_where_and_when(laptop, alice):
     laptop.get("/devices/")
     alice.devices.update(location="Bern, Switzerland", last_ip="203.0.113.9")
@@ -278,6 +279,7 @@ def test_rename_to_too_much_is_refused(laptop, alice):
     assert alice.devices.get().name == ""
 
 
+@pytest.mark.asvs("8.2.2")
 @pytest.mark.parametrize("page", ["rename", "sign-out"])
 @pytest.mark.parametrize("whose", ["bob", "nobody"])
 def test_device_of_somebody_else_is_not_found(laptop, api, alice, bob, page, whose):
@@ -307,6 +309,7 @@ def test_sign_out_asks_first(laptop, api, alice):
     assert phone.get("me").status_code == 200
 
 
+@pytest.mark.asvs("10.4.9")
 def test_sign_out_ends_that_device_alone(laptop, api, alice):
     phone, tablet = other_device(alice, api, name="Phone"), api(alice)
 
@@ -318,6 +321,7 @@ def test_sign_out_ends_that_device_alone(laptop, api, alice):
     assert tablet.get("me").status_code == 200
 
 
+@pytest.mark.asvs("7.5.2")
 def test_sign_out_asks_for_the_password_when_the_last_one_is_old(stale, api, alice):
     phone = api(alice)
     url = f"/devices/{phone.device.pk}/sign-out/"
@@ -354,6 +358,7 @@ def test_sign_out_of_an_ended_device_says_so(laptop, api, alice, support):
     assert (device.revoked_reason, device.revoked_note) == ("staff", "Lost.")
 
 
+@pytest.mark.asvs("7.5.2")
 def test_sign_out_others(laptop, browser, api, alice, bob):
     phone, tablet, bobs = api(alice), browser(alice), api(bob)
     asked = Page(laptop.get("/devices/sign-out-others/"))
@@ -435,6 +440,7 @@ WRITES = [
 ]
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize("url", WRITES)
 def test_writes_need_a_csrf_token(laptop, alice, url):
     laptop.handler.enforce_csrf_checks = True
@@ -562,6 +568,7 @@ SIGNUP = {
 }
 
 
+@pytest.mark.asvs("7.6.2")
 def test_signup_makes_an_account_and_signs_nobody_in(client, db, mails_of):
     [message] = mails_of(lambda: client.post("/signup", SIGNUP))
 
@@ -606,6 +613,7 @@ def test_open_signup_is_linked(client, db):
 # The password
 
 
+@pytest.mark.asvs("6.2.2")
 def test_password_change_keeps_this_browser_and_ends_the_others(laptop, api, alice):
     phone = api(alice)
     body = {
@@ -633,6 +641,7 @@ def reset_link(messages):
     return re.search(r"https://testserver(/password/reset/\S+)", message.body)[1]
 
 
+@pytest.mark.asvs("6.3.6", "6.4.3", "7.4.3", "7.6.2")
 def test_reset_by_mail_ends_all_devices_and_signs_nobody_in(
     client, laptop, api, verified, mails_of
 ):
@@ -657,6 +666,7 @@ def test_reset_by_mail_ends_all_devices_and_signs_nobody_in(
     assert "This link was used already" in Page(Browser().get(link)).text
 
 
+@pytest.mark.asvs("6.3.8")
 def test_reset_answers_the_same_whatever_the_address(client, verified, bob, mails_of):
     gone = make_user("gone", is_active=False, email_verified_at=bob.date_joined)
     answers = []
@@ -677,11 +687,13 @@ def test_reset_answers_the_same_whatever_the_address(client, verified, bob, mail
     assert "Look at your mail" in Page(answers[0]).text
 
 
+@pytest.mark.asvs("6.4.3")
 @pytest.mark.parametrize("link", ["/password/reset/MQ/nonsense", "/password/reset/x/x-x"])
 def test_reset_link_that_is_none(client, db, link):
     assert "This link was used already, or is older than an hour." in Page(client.get(link)).text
 
 
+@pytest.mark.asvs("6.4.3")
 def test_reset_refuses_a_bad_password(client, verified, mails_of):
     link = reset_link(mails_of(lambda: client.post("/password/reset", {"email": verified.email})))
     url = client.get(link).url
@@ -797,6 +809,7 @@ def every_page(user, browser, api):
     ]
 
 
+@pytest.mark.asvs("3.4.3")
 def test_every_page_forbids_inline_script_and_has_none(browser, api, root):
     laptop, _ = browser(root), api(root)
     for url in every_page(root, browser, api):
@@ -817,6 +830,36 @@ def test_every_page_forbids_inline_script_and_has_none(browser, api, root):
         for _, attributes in page.elements:
             assert not [name for name in attributes if name.startswith("on")], url
             assert not (attributes.get("href") or "").lower().startswith("javascript:"), url
+
+
+@pytest.mark.asvs("7.4.4")
+def test_every_page_of_the_signed_in_offers_to_sign_out(browser, api, root):
+    laptop, _ = browser(root), api(root)
+    for url in every_page(root, browser, api):
+        if url == "/api/v1/docs":  # Swagger's page, which is for whoever asks
+            continue
+        page = Page(laptop.get(url, headers={"accept": "text/html"}), status=_status(url))
+        forms = [form.get("action") for form in page.all("form") if form.get("method") == "post"]
+        assert {"/logout", "/admin/logout/"} & set(forms), url
+
+
+@pytest.mark.asvs("6.2.6", "6.2.7")
+def test_passwords_are_hidden_and_left_to_password_managers(browser, client, verified, mails_of):
+    laptop = browser(verified)
+    link = reset_link(mails_of(lambda: client.post("/password/reset", {"email": verified.email})))
+    pages = {
+        "/login": ["current-password"],
+        "/admin/login/": ["current-password"],
+        "/signup": ["new-password"] * 2,
+        "/password/change": ["current-password"] + ["new-password"] * 2,
+        "/account/delete": ["current-password"],
+        link: ["new-password"] * 2,
+    }
+    for url, expected in pages.items():
+        fields = Page(laptop.get(url, follow=True)).all("input")
+        passwords = [field for field in fields if "password" in field.get("name", "")]
+        assert {field["type"] for field in passwords} == {"password"}, url
+        assert [field["autocomplete"] for field in passwords] == expected, url
 
 
 def test_hostile_words_are_only_words(browser, api, root):

@@ -215,6 +215,7 @@ def test_refused_token_costs_one_query(phone, age, read_segment, forge, how):
     assert (answer.status_code, answer.json()["code"]) == (401, code)
 
 
+@pytest.mark.asvs("9.1.1")
 @pytest.mark.parametrize(
     "header", ["", "Basic x", "Bearer", "Bearer a b", "Bearer x", "Bearer a.b.c", "refresh", "exp"]
 )

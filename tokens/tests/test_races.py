@@ -200,6 +200,7 @@ def assert_refused_after(end, answers):
 # One token
 
 
+@pytest.mark.asvs("10.4.5", "15.4.2")
 def test_twelve_processes_with_one_token_get_one_successor(track, alice):
     pair = ApiClient().log_in(alice).pair
     device = IssuedToken.objects.get()
@@ -233,6 +234,7 @@ def race_refreshes(track, pairs, end, *, times=2, uses=False):
     return ended, given
 
 
+@pytest.mark.asvs("15.4.2")
 def test_refresh_and_use_against_revoke(track, people, api, root):
     staff = api(root)
     lost = 0
@@ -250,6 +252,7 @@ def test_refresh_and_use_against_revoke(track, people, api, root):
     assert lost > 0
 
 
+@pytest.mark.asvs("7.4.1")
 def test_refresh_against_logout(track, people):
     for pairs in sign_in(people):
         logout = call("post", "logout", token=pairs[0]["access_token"])
@@ -274,6 +277,7 @@ def test_refresh_against_password_change(track, people):
     assert track.met >= 20
 
 
+@pytest.mark.asvs("7.4.2")
 def test_refresh_against_deactivation(track, people):
     for user, pairs in zip(people, sign_in(people), strict=True):
         ended, given = race_refreshes(track, pairs, call("deactivate", user.pk))
@@ -314,6 +318,7 @@ def race_logins(track, user, end):
     return ended, [*itertools.chain(*signed_in)]
 
 
+@pytest.mark.asvs("15.4.2")
 def test_old_password_against_password_change(track, people):
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     outcomes = set()
@@ -333,6 +338,7 @@ def test_old_password_against_password_change(track, people):
     assert track.met >= 20
 
 
+@pytest.mark.asvs("2.3.3")
 def test_login_against_logout_of_all(track, people):
     """Each login falls wholly before, and has ended, or wholly after, and lives."""
     survived = ended_at_once = 0
@@ -358,6 +364,7 @@ def test_login_against_logout_of_all(track, people):
     assert track.met >= 20
 
 
+@pytest.mark.asvs("2.3.3")
 def test_login_against_deactivation(track, people):
     """No login is wholly after: none lives, also when the account is active again."""
     for user in people[:100]:
@@ -375,6 +382,7 @@ def test_login_against_deactivation(track, people):
 # The number of devices
 
 
+@pytest.mark.asvs("15.4.2")
 def test_thirty_logins_at_once_leave_the_newest_five(track, people):
     for user in people[:5]:
         parts = [[log_in_as(user)] * 3] * 10

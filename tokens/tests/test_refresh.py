@@ -112,6 +112,7 @@ def test_another_attempt_after_the_grace_is_a_reuse(phone, age, first, second):
     assert phone.device.revoked_reason == "reuse"
 
 
+@pytest.mark.asvs("10.4.5")
 def test_token_that_was_confirmed_is_a_reuse_after_the_grace(phone, age):
     rotated = refresh(phone, key="k").json()
     phone.get("me", authorization=f"Bearer {rotated['access_token']}")
@@ -123,6 +124,7 @@ def test_token_that_was_confirmed_is_a_reuse_after_the_grace(phone, age):
     )
 
 
+@pytest.mark.asvs("10.4.5")
 def test_token_two_generations_old_is_a_reuse_at_once(phone):
     old = phone.pair["refresh_token"]
     phone.keep(refresh(phone).json())
@@ -135,6 +137,7 @@ def test_token_two_generations_old_is_a_reuse_at_once(phone):
     assert refused.json()["reason"] == "reuse"
 
 
+@pytest.mark.asvs("16.3.3")
 def test_reuse_keeps_both_sides_and_logs_them(api, alice, caplog):
     phone = api(alice)
     old = phone.pair["refresh_token"]
@@ -155,6 +158,7 @@ def test_reuse_keeps_both_sides_and_logs_them(api, alice, caplog):
     assert old not in caplog.text
 
 
+@pytest.mark.asvs("10.4.5")
 def test_owner_and_staff_see_both_sides_of_a_reuse(api, alice, browser, root):
     phone, laptop = api(alice), api(alice)
     old = phone.pair["refresh_token"]
@@ -228,6 +232,7 @@ def test_nonsense_is_refused(phone, token):
         assert answer.status_code == 400
 
 
+@pytest.mark.asvs("9.2.2")
 def test_access_token_does_not_refresh(phone):
     assert_refused(refresh(phone, phone.pair["access_token"]), "token_invalid")
 
@@ -238,6 +243,7 @@ def test_handle_of_no_row_is_refused(phone):
     assert_refused(refresh(phone, token), "token_invalid")
 
 
+@pytest.mark.asvs("10.3.3")
 def test_row_of_another_user_is_refused(phone, bob):
     IssuedToken.objects.update(user=bob, password_epoch=bob.password_changed_at)
     assert_refused(refresh(phone), "token_invalid")
@@ -250,6 +256,7 @@ def test_stale_authorization_header_is_ignored(phone):
 # Lifetimes
 
 
+@pytest.mark.asvs("7.3.2")
 def test_no_refresh_extends_the_end(phone, age):
     ends = phone.device.expires_at
     for _ in range(3):
@@ -257,6 +264,7 @@ def test_no_refresh_extends_the_end(phone, age):
     assert phone.device.expires_at == ends
 
 
+@pytest.mark.asvs("7.3.2")
 def test_refresh_token_never_outlasts_the_device(phone, age):
     age(phone.device, days=20)
     IssuedToken.objects.update(idle_at=phone.device.expires_at)
@@ -268,6 +276,7 @@ def test_refresh_token_never_outlasts_the_device(phone, age):
     assert phone.device.idle_at == phone.device.expires_at
 
 
+@pytest.mark.asvs("7.3.2", "10.4.8")
 def test_refreshing_every_day_ends_on_day_thirty(phone, age):
     for _ in range(29):
         age(phone.device, days=1)
@@ -279,6 +288,7 @@ def test_refreshing_every_day_ends_on_day_thirty(phone, age):
     assert_refused(refresh(phone), "device_expired")
 
 
+@pytest.mark.asvs("7.3.1")
 def test_idle_device_cannot_be_woken(phone, age):
     age(phone.device, days=14)
 
@@ -287,6 +297,7 @@ def test_idle_device_cannot_be_woken(phone, age):
     assert phone.device.state == "idle"
 
 
+@pytest.mark.asvs("7.3.1")
 def test_device_is_kept_awake_to_the_last_second(phone, age):
     age(phone.device, days=13, hours=23, minutes=59)
     assert refresh(phone).status_code == 200
@@ -374,6 +385,7 @@ def test_late_confirmation_never_confirms_a_later_generation(phone):
     assert phone.device.confirmed is False
 
 
+@pytest.mark.asvs("10.4.5", "16.5.3")
 @pytest.mark.django_db(transaction=True)
 def test_reuse_outlives_its_refusal_under_atomic_requests(api, alice, settings):
     phone = api(alice)

@@ -627,6 +627,7 @@ class Thieves(HonestClients):
         )
 
 
+@pytest.mark.asvs("10.4.5")
 @pytest.mark.parametrize("machine", [HonestClients, Thieves])
 def test_every_history_keeps_the_rules(machine, alice, clock, settings, caplog):
     caplog.set_level(logging.ERROR, "tokens")  # or it keeps every line of every history

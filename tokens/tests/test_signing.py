@@ -109,6 +109,7 @@ def test_issued_at_is_checked_for_its_type_only(forge):
     assert signing.verify(forge(ahead), signing.ACCESS).sid == SID
 
 
+@pytest.mark.asvs("9.2.1")
 def test_not_before_is_honoured(forge):
     now = int(time.time())
 
@@ -116,6 +117,7 @@ def test_not_before_is_honoured(forge):
     assert refused(forge(claims_of(nbf=now + 1000)))
 
 
+@pytest.mark.asvs("9.2.1")
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, [], {}, 10**30])
 def test_odd_not_before_is_refused(forge, value):
     assert refused(forge(claims_of(nbf=value)))
@@ -135,6 +137,7 @@ def spellings_of_none():
     yield {}
 
 
+@pytest.mark.asvs("9.1.2")
 @pytest.mark.parametrize("header", list(spellings_of_none()), ids=json.dumps)
 @pytest.mark.parametrize("signature", ["", "AA", "real"])
 def test_unsigned_token_is_refused(forge, header, signature):
@@ -147,6 +150,7 @@ def test_unsigned_token_is_refused(forge, header, signature):
     assert refused(token)
 
 
+@pytest.mark.asvs("9.1.2")
 @pytest.mark.parametrize(
     "alg", ["HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "Ed25519", "hs256", "HS256 "]
 )
@@ -156,6 +160,7 @@ def test_another_algorithm_is_refused(forge, alg):
     assert refused(forge(claims_of(), {"alg": alg, "kid": kid, "typ": "at+jwt"}))
 
 
+@pytest.mark.asvs("9.1.3")
 @pytest.mark.parametrize("kid", ["", "other", "../../dev/null", "' OR 1=1 --", None, 1, [], ...])
 def test_unknown_kid_is_refused(forge, kid):
     header = {"alg": "HS256", "kid": kid, "typ": "at+jwt"}
@@ -165,6 +170,7 @@ def test_unknown_kid_is_refused(forge, kid):
     assert refused(forge(claims_of(), json.dumps(header, separators=(",", ":")).encode()))
 
 
+@pytest.mark.asvs("9.2.2")
 @pytest.mark.parametrize(
     "typ", ["JWT", "jwt", "at+JWT", "AT+JWT", "application/at+jwt", "", None, ..., "rt+jwt"]
 )
@@ -176,6 +182,7 @@ def test_another_type_is_refused(forge, typ):
     assert refused(forge(claims_of(), json.dumps(header, separators=(",", ":")).encode()))
 
 
+@pytest.mark.asvs("9.1.3")
 @pytest.mark.parametrize(
     "member",
     [
@@ -305,6 +312,7 @@ def test_token_of_4096_characters_is_the_longest(forge):
     assert refused("a" * 1_000_000)
 
 
+@pytest.mark.asvs("7.2.1", "9.1.1")
 @pytest.mark.parametrize("position", [1, 2])
 def test_one_changed_bit_is_refused(ring, position):
     segments = access_token().split(".")
@@ -314,6 +322,7 @@ def test_one_changed_bit_is_refused(ring, position):
     assert refused(".".join(segments))
 
 
+@pytest.mark.asvs("9.1.1")
 @pytest.mark.parametrize("length", [1, 16, 31, 33, 63, 65, 128])
 def test_signature_of_another_length_is_refused(ring, length):
     message = access_token().rpartition(".")[0]
@@ -324,6 +333,7 @@ def test_signature_of_another_length_is_refused(ring, length):
 # After the signature
 
 
+@pytest.mark.asvs("9.2.1")
 @pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
 def test_missing_claim_is_refused(forge, claim):
     assert refused(forge(claims_of(**{claim: ...})))
@@ -333,6 +343,7 @@ INTEGERS = ["gen", "iat", "exp"]
 STRINGS = ["iss", "aud", "sub", "sid", "jti"]
 
 
+@pytest.mark.asvs("9.2.1", "15.3.5")
 @pytest.mark.parametrize("claim", INTEGERS)
 @pytest.mark.parametrize(
     "value",
@@ -366,12 +377,14 @@ def test_mistyped_integer_is_refused(forge, claim, value):
     assert refused(forge(payload.encode()))
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("claim", STRINGS)
 @pytest.mark.parametrize("value", [1, 1.5, True, None, [], ["https://testserver"], {}])
 def test_mistyped_string_is_refused(forge, claim, value):
     assert refused(forge(claims_of(**{claim: value})))
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
 def test_claim_given_twice_is_refused(forge, claim):
     claims = claims_of()
@@ -387,6 +400,7 @@ def test_unknown_claim_given_twice_is_refused(forge):
     assert refused(forge((json.dumps(claims_of())[:-1] + ',"x":{"y":1,"y":2}}').encode()))
 
 
+@pytest.mark.asvs("9.2.3", "9.2.4", "10.3.1")
 @pytest.mark.parametrize(
     "value",
     [
@@ -429,11 +443,13 @@ def odd_payloads():
     ]
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("payload", list(odd_payloads()), ids=lambda payload: repr(payload[:12]))
 def test_validly_signed_odd_payload_is_refused(forge, payload):
     assert refused(forge(payload))
 
 
+@pytest.mark.asvs("9.2.1")
 def test_expired_token_is_ours_and_says_what_it_was(ring):
     with pytest.raises(signing.ExpiredToken) as caught:
         signing.verify(access_token(gen=4, lifetime=0), signing.ACCESS)
@@ -448,6 +464,7 @@ def test_expired_token_of_another_issuer_is_not_ours(forge):
 # Two types, two rings
 
 
+@pytest.mark.asvs("9.2.2")
 def test_refresh_token_is_no_access_token_and_the_other_way_round(ring):
     refresh = signing.sign_refresh_token(
         sub="1", sid=SID, gen=1, iat=int(time.time()), exp=int(time.time()) + 300
@@ -458,6 +475,7 @@ def test_refresh_token_is_no_access_token_and_the_other_way_round(ring):
     assert refused(access_token(), signing.REFRESH)
 
 
+@pytest.mark.asvs("9.1.3")
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
 def test_token_of_a_second_ring_is_refused(settings, alg):
     """Also where the kid is the same: the signature decides."""
@@ -472,6 +490,7 @@ def test_token_of_a_second_ring_is_refused(settings, alg):
     assert refused(token)
 
 
+@pytest.mark.asvs("11.2.2")
 @pytest.mark.parametrize("old", ["HS256", "EdDSA"])
 @pytest.mark.parametrize("new", ["HS256", "EdDSA"])
 def test_key_rotation(settings, read_segment, old, new):
@@ -500,6 +519,7 @@ def test_public_key_verifies_and_does_not_sign(settings):
         KeyRing([public])
 
 
+@pytest.mark.asvs("9.1.2")
 def test_public_key_is_no_shared_secret(settings):
     """The old confusion: an HMAC keyed with the public key that everybody knows."""
     jwk = generate_signing_key("EdDSA")
@@ -516,6 +536,7 @@ def test_public_key_is_no_shared_secret(settings):
             assert refused(f"{message}.{encode(seal)}")
 
 
+@pytest.mark.asvs("9.1.3")
 def test_secret_key_signs_no_token(settings):
     header = signing.key_ring().signing_key.header(signing.ACCESS)
     message = f"{header}.{encode(json.dumps(claims_of()).encode())}"
@@ -550,6 +571,7 @@ OCT_KEY = generate_signing_key()
 ED_KEY = generate_signing_key("EdDSA")
 
 
+@pytest.mark.asvs("9.1.2", "11.2.3")
 @pytest.mark.parametrize(
     "jwk",
     [
@@ -682,6 +704,7 @@ def test_any_jwk_is_usable_or_improper(jwk):
     assert key.verify(b"message", key.sign(b"message"))
 
 
+@pytest.mark.asvs("11.2.3")
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
 def test_new_key_signs_and_has_a_kid_of_its_own(alg):
     keys = [generate_signing_key(alg) for _ in range(100)]
@@ -828,6 +851,7 @@ def refusals(forge, read_segment):
     return make
 
 
+@pytest.mark.asvs("9.1.1")
 def test_token_refused_before_the_row_costs_no_query(
     api, alice, refusals, forge, read_segment, django_assert_num_queries
 ):
@@ -847,6 +871,7 @@ def test_token_refused_before_the_row_costs_no_query(
     assert answer.json()["code"] == "token_expired"
 
 
+@pytest.mark.asvs("10.3.3")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -871,6 +896,7 @@ def test_signed_claims_that_the_row_denies_are_refused(
         assert_token_invalid(bearer(phone, token))
 
 
+@pytest.mark.asvs("9.2.2")
 def test_handle_of_a_browser_makes_no_token(api, browser, alice, forge):
     """The signing key and a stolen cookie together: kinds do not mix."""
     cookie = browser(alice)
@@ -879,6 +905,7 @@ def test_handle_of_a_browser_makes_no_token(api, browser, alice, forge):
     assert_token_invalid(bearer(api(), forge(claims_of(sub=str(alice.pk), sid=handle))))
 
 
+@pytest.mark.asvs("9.2.2")
 def test_handle_of_an_api_device_makes_no_browser(client, api, alice, read_segment, settings):
     phone = api(alice)
     session = client.session
@@ -889,6 +916,7 @@ def test_handle_of_an_api_device_makes_no_browser(client, api, alice, read_segme
     assert client.get("/api/v1/me").status_code == 401
 
 
+@pytest.mark.asvs("11.2.2")
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
 def test_requests_work_with_either_algorithm(settings, api, alice, alg):
     settings.JWT_SIGNING_KEYS = [generate_signing_key(alg)]
@@ -896,6 +924,7 @@ def test_requests_work_with_either_algorithm(settings, api, alice, alg):
     assert api(alice).get("me").status_code == 200
 
 
+@pytest.mark.asvs("11.2.2")
 def test_device_outlives_a_key_rotation(settings, api, alice):
     phone = api(alice)
 
@@ -906,6 +935,7 @@ def test_device_outlives_a_key_rotation(settings, api, alice):
     assert_token_invalid(phone.get("me"))
 
 
+@pytest.mark.asvs("7.2.3", "11.5.1")
 def test_handles_and_jtis_are_random(read_segment):
     handles = {signing.new_handle() for _ in range(10_000)}
     jtis = {read_segment(access_token())["jti"] for _ in range(10_000)}
@@ -925,6 +955,7 @@ def test_same_row_gives_the_same_refresh_token(ring, api, alice, read_segment):
     assert len({pair.access_token for pair in pairs}) == 2
 
 
+@pytest.mark.asvs("10.4.8")
 def test_refresh_token_ends_with_its_device_at_the_latest(settings, api, alice, read_segment):
     settings.DEVICE_LIFETIME = settings.DEVICE_IDLE_TIMEOUT / 2
     phone = api(alice)

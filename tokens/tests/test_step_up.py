@@ -111,6 +111,7 @@ def role(db):
     return Role.objects.create(name="helpers")
 
 
+@pytest.mark.asvs("7.5.3")
 @pytest.mark.parametrize("write", WRITES)
 def test_write_asks_and_goes_on_with_what_was_typed(stale, root, alice, role, write):
     User.objects.filter(pk=alice.pk).update(email_verified_at=alice.date_joined)
@@ -176,6 +177,7 @@ def test_reading_is_not_asked(stale, root, url):
     assert FIELD not in answer.content.decode()
 
 
+@pytest.mark.asvs("3.5.1")
 def test_write_without_a_csrf_token_is_not_even_asked(stale, root, alice, role):
     page = stale(root)
     page.handler.enforce_csrf_checks = True

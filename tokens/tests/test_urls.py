@@ -176,6 +176,7 @@ def contents():
     return rows
 
 
+@pytest.mark.asvs("7.4.1", "8.2.1")
 @pytest.mark.parametrize("end", ENDINGS)
 def test_token_of_a_device_that_ended_opens_nothing(root, api, end):
     send = with_token(root, api)
@@ -186,6 +187,7 @@ def test_token_of_a_device_that_ended_opens_nothing(root, api, end):
     assert contents() == before
 
 
+@pytest.mark.asvs("7.4.1", "8.2.1")
 @pytest.mark.parametrize("end", ENDINGS)
 def test_cookie_of_a_device_that_ended_opens_nothing(root, browser, end):
     send = with_cookie(root, browser)

@@ -1,0 +1,98 @@
+"""What every answer carries, whoever made it, and what no address is asked for."""
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+from django.test import Client
+
+from conftest import PASSWORD
+
+HTML = {"accept": "text/html"}
+POLICY = ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
+
+
+def without_database(client):
+    def gone(*args):
+        raise OperationalError
+
+    with connection.execute_wrapper(gone):
+        return client.get("/devices/", secure=True)
+
+
+ANSWERS = {
+    "page": (lambda c: c.get("/devices/", secure=True), 200),
+    "page of the admin": (lambda c: c.get("/admin/", secure=True), 200),
+    "browsable API": (lambda c: c.get("/api/v1/me", headers=HTML, secure=True), 200),
+    "JSON": (lambda c: c.get("/api/v1/me", secure=True), 200),
+    "redirect": (lambda c: c.get("/", secure=True), 302),
+    "refused form": (lambda c: c.post("/login", {}, secure=True), 200),
+    "no credentials": (lambda c: Client().get("/api/v1/me", secure=True), 401),
+    "no permission": (lambda c: Client().get("/admin/", secure=True), 302),
+    "unknown page": (lambda c: c.get("/nothing", secure=True), 404),
+    "unknown endpoint": (lambda c: c.get("/api/nothing", secure=True), 404),
+    "method": (lambda c: c.get("/logout", secure=True), 405),
+    "host": (lambda c: c.get("/", headers={"host": "evil.example"}, secure=True), 400),
+    "without the database": (without_database, 503),
+    "static file": (lambda c: c.get("/static/guestlist.js", secure=True), 200),
+}
+
+
+@pytest.mark.asvs("3.4.1", "3.4.3", "3.4.4", "3.4.5", "3.4.6", "14.3.2")
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_answer_carries_the_headers(browser, root, name):
+    ask, status = ANSWERS[name]
+
+    answer = ask(browser(root, raise_request_exception=False))
+    answer.close()
+
+    assert answer.status_code == status
+    headers = answer.headers
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+    assert set(POLICY) <= set(headers["Content-Security-Policy"].split("; "))
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+    if name != "static file":
+        assert "no-store" in headers["Cache-Control"]
+
+
+@pytest.mark.asvs("3.4.3")
+def test_way_to_tls_carries_the_policy(client, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    answer = client.get("/login")
+    assert (answer.status_code, answer.url) == (301, "https://testserver/login")
+    assert set(POLICY) <= set(answer.headers["Content-Security-Policy"].split("; "))
+
+
+@pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4")
+def test_every_cookie_is_for_this_host_alone(browser, alice):
+    """Also the one with a message: it is in the session."""
+    tab = browser(alice)
+    device = alice.devices.get()
+    tab.post(f"/devices/{device.pk}/rename/", {"name": "Desk"})
+    assert "Renamed to Desk." in tab.get("/devices/").content.decode()
+
+    assert set(tab.cookies) == {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME}
+    for name, cookie in tab.cookies.items():
+        assert name.startswith("__Host-")
+        assert (cookie["secure"], cookie["samesite"]) == (True, "Lax")
+        assert (cookie["path"], cookie["domain"]) == ("/", "")
+    assert tab.cookies[settings.SESSION_COOKIE_NAME]["httponly"] is True
+
+
+@pytest.mark.asvs("14.2.1")
+@pytest.mark.parametrize("name", ["access_token", "token", "authorization", "bearer", "jwt"])
+def test_token_in_the_address_is_not_read(api, alice, name):
+    token = api(alice).pair["access_token"]
+    answer = api().get(f"me?{name}={token}")
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.asvs("14.2.1", "7.6.2")
+@pytest.mark.parametrize("url", ["/login", "/admin/login/", "/api/v1/login"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_password_in_the_address_is_not_read(client, alice, url, method):
+    answer = client.generic(
+        method, url, QUERY_STRING=f"username=alice&password={PASSWORD.replace(' ', '+')}"
+    )
+    assert answer.status_code in (200, 400, 405, 415)
+    assert not alice.devices.exists()
