@@ -184,9 +184,7 @@ def _knowledge_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[objec
     yield ["", *(f"ends at {event}" for event in events), "list of devices"]
     for name, contender in CONTENDERS.items():
         found = [each.checks[name] for each in results.values()]
-        answers = [
-            "yes" if all(check[event] for check in found) else "no" for event in events
-        ]
+        answers = ["yes" if all(check[event] for check in found) else "no" for event in events]
         yield [contender.title, *answers, contender.device_list]
 
 

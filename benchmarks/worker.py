@@ -240,7 +240,7 @@ class Desk:
 
     def _send(self, post: Post) -> bytes:
         status, answer = self._answer(_request(post).environ)
-        assert status < 300 or post.method == "DELETE" and status == 401, (post, status, answer)
+        assert status < 300 or (post.method == "DELETE" and status == 401), (post, status, answer)
         return answer
 
     def _ready(self, post: Post) -> Callable[[], bytes]:
