@@ -125,7 +125,7 @@ def test_request_fails_closed_whichever_query_the_database_is_gone_at(people, ac
         said = f"query {number}: {asked[number - 1]}"
         assert answer.status_code == 503, said
         assert int(answer.headers["Retry-After"]) > 0
-        assert "database unavailable" in caplog.text
+        assert "unavailable" in caplog.messages
         assert django_settings.SESSION_COOKIE_NAME not in answer.cookies, said
         assert b"_token" not in answer.content, said
     assert answer.status_code != 503
@@ -168,7 +168,7 @@ def test_write_to_a_locked_database_fails_closed_and_works_afterwards(people, na
             answer = REQUESTS[name](people)
         assert answer.status_code == 503
         assert int(answer.headers["Retry-After"]) > 0
-        assert "database unavailable" in caplog.text
+        assert "unavailable" in caplog.messages
         assert django_settings.SESSION_COOKIE_NAME not in answer.cookies
 
         assert REQUESTS[name](people).status_code in (200, 201, 204, 302)
@@ -212,6 +212,6 @@ def test_connection_that_the_server_ends_fails_closed(people, name, caplog):
 
     assert len(asked) > 1
     assert answer.status_code == 503
-    assert "database unavailable" in caplog.text
+    assert "unavailable" in caplog.messages
     assert django_settings.SESSION_COOKIE_NAME not in answer.cookies
     assert REQUESTS[name](people).status_code in (200, 201, 204, 302)

@@ -271,6 +271,15 @@ VALID = {
     "name": "desk",
     "description": "Front desk",
     "note": "Lost",
+    "network": "203.0.113.0/24",
+    "signed_in_after": "2026-03-01T00:00:00Z",
+    "signed_in_before": "2026-03-02T00:00:00Z",
+    "not_seen_since": "2026-03-02T00:00:00Z",
+    "os": "Linux",
+    "client": "Firefox",
+    "role": "support",
+    "all": False,
+    "dry_run": True,
 }
 ODD_TEXTS = [
     "",
@@ -348,6 +357,8 @@ def test_odd_values_of_every_field(world, who):
             for value in values:
                 body = json.dumps({name: VALID[name] for name in fields} | {field: value})
                 answer = hostile.send(method, with_ids(path), body.encode())
+                if isinstance(VALID[field], bool) and isinstance(value, bool):
+                    continue
                 if value is None or isinstance(value, bool | list | dict):
                     assert answer.status_code >= 400, (path, body[:200])
 
