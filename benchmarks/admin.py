@@ -52,7 +52,8 @@ def pages(client: Any) -> Iterator[Page]:
 
     collector = User.objects.get(username=COLLECTOR)
     device = IssuedToken.objects.filter(user__gt=collector, ip_address__isnull=False)[0]
-    some = [str(ip) for ip in IssuedToken.objects.values_list("ip_address", flat=True)[:500]]
+    at_random = IssuedToken.objects.order_by("pk").values_list("ip_address", flat=True)
+    some = [str(ip) for ip in at_random[:500]]
     v4 = next(ip for ip in some if "." in ip and not ip.startswith("203."))
     v6 = next(ip for ip in some if ":" in ip)
     block = ".".join(v4.split(".")[:2])
