@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +54,14 @@ format: $(VENV)/installed-dev ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-dev ## Measure what a request's authentication costs, beside Simple JWT
-	$(BIN)/python benchmarks/authenticate.py
+$(BENCH)/installed: requirements-bench.txt requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --requirement requirements-bench.txt
+	@touch $@
+
+bench: $(BENCH)/installed ## Measure Guestlist beside its peers, into docs/performance.md; ROWS=10000 is a try
+	$(BENCH)/bin/python -m benchmarks.compare $(if $(ROWS),--rows $(ROWS),--write)
 
 clean: ## Remove the virtual environment, caches and the demo database
-	rm -rf $(VENV) staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(BENCH) staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	rm -f db.sqlite3* test-db.sqlite3* .dev-keys.json

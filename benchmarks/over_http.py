@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Self
@@ -28,10 +27,8 @@ class Server:
     def __init__(self, contender: str, database_url: str, headers: list[dict[str, str]]) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self.address = "127.0.0.1:%d" % free.getsockname()[1]
-        self.tokens = tempfile.NamedTemporaryFile("w", suffix=".txt")
-        self.tokens.write("\n".join(header["Authorization"] for header in headers))
-        self.tokens.flush()
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.tokens = [header["Authorization"] for header in headers]
         environment = os.environ | {"CONTENDER": contender, "DATABASE_URL": database_url}
         arguments = ["--workers", str(WORKERS), "--bind", self.address, "--log-level", "warning"]
         self.gunicorn = subprocess.Popen(
@@ -51,18 +48,13 @@ class Server:
     def __exit__(self, *error: object) -> None:
         self.gunicorn.terminate()
         self.gunicorn.wait()
-        self.tokens.close()
 
     def load(self) -> tuple[float, float, float]:
         """Requests a second, and of their latency the median and the 99th percentile, in ms."""
-        output = subprocess.run(
-            ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--latency"]
-            + ["--duration", f"{SECONDS}s", "--script", str(HERE / "requests.lua")]
-            + [f"http://{self.address}", "--", self.tokens.name],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        wrk = f"wrk --threads 1 --connections {CONNECTIONS} --duration {SECONDS}s --latency"
+        where = ["--script", str(HERE / "requests.lua"), f"http://{self.address}"]
+        command = [*wrk.split(), *where, "--", *self.tokens]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert "Non-2xx" not in output, output
         rate = re.search(r"Requests/sec: +([\d.]+)", output)
         assert rate, output

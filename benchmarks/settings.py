@@ -7,7 +7,7 @@ and one reads at import whether an app is.
 import os
 
 from benchmarks.contenders import CONTENDERS
-from config.settings import *
+from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS, LOGGING, MIDDLEWARE, REST_FRAMEWORK, STORAGES
 
 CONTENDER = CONTENDERS[os.environ["CONTENDER"]]

@@ -55,6 +55,7 @@ def _serve(contender: str, database_url: str, connection: Connection) -> None:
     desk = Desk(contender)
     while (question := connection.recv()) is not None:
         method, args = question
+        answer: tuple[Any, str | None]
         try:
             answer = getattr(desk, method)(*args), None
         except Exception:
@@ -256,9 +257,12 @@ class Desk:
 
     def _answer(self, environ: dict[str, Any]) -> tuple[int, bytes]:
         """Through Django's handler, as a server calls it."""
-        statuses = []
-        response = self.application(environ, lambda status, headers: statuses.append(status))
-        with closing(response):
+        statuses: list[str] = []
+
+        def start(status: str, headers: Any, error: Any = None) -> Any:
+            statuses.append(status)
+
+        with closing(self.application(environ, start)) as response:
             answer = b"".join(response)
         return int(statuses[0].split()[0]), answer
 

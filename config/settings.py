@@ -324,7 +324,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localho
 # One JSON object a line; read by people with DEBUG on. What is logged, and when, stands in
 # docs/security.md. Of Django's own lines about requests only those of 5xx: the rest is told, with
 # its cause, by ours.
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {

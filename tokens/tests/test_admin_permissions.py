@@ -535,12 +535,14 @@ def routes():
     return set(walk(admin.site.urls[0], ADMIN.lstrip("/")))
 
 
+@pytest.mark.asvs("8.2.1")
 def test_every_url_stands_in_the_table(world):
     world.me = world.root
     rows = {(row.method, resolve(row.url(world).partition("?")[0]).route) for row in TABLE}
     assert rows == {(method, route) for method in ("GET", "POST") for route in routes()}
 
 
+@pytest.mark.asvs("8.2.1", "8.2.2")
 @pytest.mark.parametrize("person", PEOPLE)
 def test_who_may_do_what(person, world, enter):
     new_browser, before, wrong = enter(person), contents(), []
@@ -554,6 +556,7 @@ def test_who_may_do_what(person, world, enter):
     assert wrong == []
 
 
+@pytest.mark.asvs("7.5.3")
 @pytest.mark.parametrize("person", STAFF)
 def test_an_old_password_is_asked_for_and_nothing_typed_is_lost(person, world, enter, age):
     """On the pages of users and roles of everybody, before whether they may; when devices of more

@@ -110,6 +110,7 @@ def database_gone_from(number):
         yield asked
 
 
+@pytest.mark.asvs("16.5.2", "16.5.3")
 @pytest.mark.parametrize("act", REQUESTS.values(), ids=list(REQUESTS))
 def test_request_fails_closed_whichever_query_the_database_is_gone_at(people, act, caplog):
     number = 0
@@ -160,6 +161,7 @@ def locked():
 WRITES = ["log in", "sign up", "refresh", "reauthenticate", "password", "log out", "sign in"]
 
 
+@pytest.mark.asvs("16.5.3")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", [*WRITES, "end another", "sign out", "step-up"])
 def test_write_to_a_locked_database_fails_closed_and_works_afterwards(people, name, caplog):
@@ -176,6 +178,7 @@ def test_write_to_a_locked_database_fails_closed_and_works_afterwards(people, na
         connection.close()  # with its impatience
 
 
+@pytest.mark.asvs("16.5.3")
 @pytest.mark.django_db(transaction=True)
 def test_reused_token_ends_its_device_once_the_database_is_free(people):
     """The thief who was answered 503 is found out at the next try."""
@@ -190,6 +193,7 @@ def test_reused_token_ends_its_device_once_the_database_is_free(people):
         connection.close()
 
 
+@pytest.mark.asvs("16.5.2")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no server to lose")
 @pytest.mark.parametrize("name", ["authenticate", *WRITES])
