@@ -13,13 +13,12 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from benchmarks import documents
 from benchmarks.environment import set_up
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-MARKERS = "<!-- admin pages -->\n", "<!-- end of admin pages -->\n"
+SECTION = "admin pages"
 RUNS = 5
 
 DEVICES = "/admin/tokens/issuedtoken/"
@@ -176,14 +175,6 @@ def table(columns: dict[str, dict[str, tuple[float, int]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write(text: str) -> None:
-    """Put the table between its markers in the document."""
-    before, start, rest = DOCUMENT.read_text().partition(MARKERS[0])
-    _, end, after = rest.partition(MARKERS[1])
-    assert end, f"{DOCUMENT} has lost its markers"
-    DOCUMENT.write_text(before + start + text + end + after)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the pages of the admin.")
     parser.add_argument("databases", nargs="+", help="on the server of DATABASE_URL")
@@ -193,10 +184,10 @@ def main() -> None:
     columns = {name: measure_all(name, "root") for name in options.databases}
     largest = options.databases[-1]
     columns[f"{largest}, as support"] = measure_all(largest, "support")
-    text = table(columns)
+    text = f"Measured on {documents.today()}: {documents.machine()}.\n\n{table(columns)}"
     print(text)
     if options.write:
-        write(text)
+        documents.write(SECTION, text)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def set_up() -> None:
         "SITE_URL": "https://testserver",
         "ALLOWED_HOSTS": "testserver",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
-        "EMAIL_URL": "dummymail://",
+        "EMAIL_URL": "dummy://",
     }
     django.setup()
     # Static files come from the apps, not from what `collectstatic` writes.

@@ -67,6 +67,8 @@ class Desk:
     """What a contender can be asked to do, in its own process."""
 
     def __init__(self, name: str) -> None:
+        from django.utils import timezone
+
         from config.wsgi import application
 
         self.contender = CONTENDERS[name]
@@ -75,6 +77,7 @@ class Desk:
         self.pairs: dict[str, Pair] = {}  # which nothing ends or refreshes
         self.spare: dict[str, Pair] = {}  # of later logins
         self.turn = count()
+        self.began = timezone.now()
         self._leave_devices_to_guestlist()
 
     def _leave_devices_to_guestlist(self) -> None:
@@ -123,6 +126,23 @@ class Desk:
         chosen.update(password=make_password(PASSWORD))
         return list(chosen.values_list("username", flat=True))
 
+    def describe(self) -> tuple[str, int, dict[str, int]]:
+        """The name of the database, how many devices it holds, and its bytes of table, indexes and
+        file, as far as it tells them."""
+        from django.db import connection
+
+        from benchmarks import sizes
+        from tokens.models import IssuedToken
+
+        return connection.display_name, IssuedToken.objects.count(), sizes.of(IssuedToken)
+
+    def forget(self) -> None:
+        """Take away the devices that the sample signed in on since this process began."""
+        from tokens.models import IssuedToken
+
+        added = IssuedToken.objects.filter(created_at__gte=self.began)
+        added.filter(user__in=map(int, self.people.values())).delete()
+
     def sign_in(self, usernames: list[str]) -> None:
         """Sign each in, and see that it is they who are let in, and nobody with another token."""
         from accounts.models import User
@@ -161,12 +181,14 @@ class Desk:
         for counted, profiled in zip(self._calls(what, 5), self._calls(what, 5), strict=True):
             with CaptureQueriesContext(connection) as captured:
                 counted()
+            statements = len(captured)  # the next request forgets them
             profile = cProfile.Profile()
             profile.runcall(profiled)
             total = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
-            counts.append((total, len(captured)))
-        calls, statements = zip(*counts, strict=True)
-        return int(statistics.median(calls)), int(statistics.median(statements))
+            counts.append((total, statements))
+        each = zip(*counts, strict=True)
+        total, statements = (int(statistics.median(found)) for found in each)
+        return total, statements
 
     def _calls(self, what: str, size: int) -> list[Callable[[], Any]]:
         usernames = list(self.pairs)
