@@ -1,13 +1,13 @@
 """What the admin's front page tells of all devices, from queries that stay cheap."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count
 from django.utils import timezone
 
 from tokens.models import DailyCount, IssuedToken
@@ -74,10 +74,10 @@ def live_by_os() -> Live:
     if beyond is not None:
         devices = devices.filter(pk__lt=beyond)
         scale = ID_SPACE / beyond.int
-    counts = devices.order_by().values_list("os").annotate(count=Count("pk")).order_by("-count")
-    by_os = [(os, _rounded(count * scale)) for os, count in counts]
-    total = _rounded(sum(count for _, count in counts) * scale)
-    return Live(total, by_os, estimated=beyond is not None)
+    # Counted here: to group by OS, SQLite would read the index on it from end to end.
+    counts = Counter(devices.order_by().values_list("os", flat=True))
+    by_os = [(os, _rounded(count * scale)) for os, count in counts.most_common()]
+    return Live(_rounded(counts.total() * scale), by_os, estimated=beyond is not None)
 
 
 def _rounded(number: float) -> int:

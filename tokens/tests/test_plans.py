@@ -5,16 +5,19 @@ import json
 import re
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
 from accounts.models import User
 from benchmarks import population
 from benchmarks.admin import pages
-from tokens.models import IssuedToken
+from tokens.models import DailyCount, IssuedToken
 
 USERS, DEVICES = 20_000, 10_000
-COUNTED = 100  # rows that a list counts: the tables are smaller than real ones, too
+# Rows that a list counts and the overview looks at: these tables are smaller than real ones. More
+# than the longest page holds, as in earnest: a list of one page is not cut.
+COUNTED = 101
 TABLES = "tokens_issuedtoken", "accounts_user"
 
 # What ends many devices counts them exactly, of how many people, and by client and place.
@@ -37,8 +40,11 @@ def large_site(django_db_setup, django_db_blocker):
 
 @pytest.fixture
 def support(large_site, db, monkeypatch):
-    """A signed-in browser of the support."""
+    """A signed-in browser of the support, on a site that has counted the days that are over."""
     monkeypatch.setattr("accounts.changelist.COUNTED", COUNTED)
+    monkeypatch.setattr("tokens.overview.SAMPLED", COUNTED)
+    DailyCount.objects.recent()
+    cache.clear()
     client = Client()
     client.force_login(User.objects.get(username=population.SUPPORT))
     return client
