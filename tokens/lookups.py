@@ -17,8 +17,13 @@ class Within(Lookup):
     prepare_rhs = False
 
     def as_sql(self, compiler, connection):
+        """As a range, and not with PostgreSQL's `<<=`: of a prepared query whose network it does
+        not know yet, that uses no index."""
         column, params = self.process_lhs(compiler, connection)
-        return f"{column} <<= %s::inet", [*params, str(self.rhs)]
+        network = ipaddress.ip_network(self.rhs)
+        ends = [str(network.network_address), str(network.broadcast_address)]
+        sql = f"({column} >= %s::inet AND {column} <= %s::inet)"
+        return sql, [*params, ends[0], *params, ends[1]]
 
     def as_sqlite(self, compiler, connection):
         """SQLite holds addresses as text: those that start like the network, and of these those

@@ -104,7 +104,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def get_search_results(self, request, queryset, search_term):
         if not search_term:
             return queryset, False
-        return queryset.filter(search(request, search_term)), False
+        return search(request, queryset, search_term), False
 
     def response_action(self, request, queryset):
         try:

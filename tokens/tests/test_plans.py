@@ -43,6 +43,7 @@ def support(large_site, db, monkeypatch):
     """A signed-in browser of the support, on a site that has counted the days that are over."""
     monkeypatch.setattr("accounts.changelist.COUNTED", COUNTED)
     monkeypatch.setattr("tokens.overview.SAMPLED", COUNTED)
+    monkeypatch.setattr("tokens.admin.filters.CROWD", COUNTED)
     DailyCount.objects.recent()
     cache.clear()
     client = Client()
