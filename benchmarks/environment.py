@@ -9,22 +9,28 @@ import django
 from django.conf import settings
 
 
-def set_up() -> None:
-    """Configure Django for the database of DATABASE_URL, which must be named on purpose."""
+def configure(settings_module: str) -> None:
+    """The environment of this process and of all that it starts."""
     from tokens.keys import generate_signing_key
 
-    if not os.environ.get("DATABASE_URL"):
-        sys.exit("Set DATABASE_URL to the database to work on.")
     os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "DJANGO_SETTINGS_MODULE": settings_module,
         "DEBUG": "false",
         "SECRET_KEY": secrets.token_urlsafe(64),
         "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
         "SITE_URL": "https://testserver",
-        "ALLOWED_HOSTS": "testserver",
+        "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
         "EMAIL_URL": "dummy://",
+        "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }
+
+
+def set_up() -> None:
+    """Configure Django for the database of DATABASE_URL, which must be named on purpose."""
+    if not os.environ.get("DATABASE_URL"):
+        sys.exit("Set DATABASE_URL to the database to work on.")
+    configure("config.settings")
     django.setup()
     # Static files come from the apps, not from what `collectstatic` writes.
     settings.STORAGES["staticfiles"]["BACKEND"] = (

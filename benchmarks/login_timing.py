@@ -1,47 +1,31 @@
 """Whether the time of a refused sign-in tells a name that exists from one that does not.
 
-    .venv/bin/python benchmarks/login_timing.py
+    python -m benchmarks.login_timing
 
 Wrong passwords through the whole stack on a temporary SQLite database, with the hashes of
 production, the two kinds of name taking turns. Each try is by another name from another network,
 so that no bound is reached. Read the ratio; the milliseconds are of whatever machine this is.
 """
 
-import json
 import os
 import secrets
 import statistics
-import sys
 import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks.environment import set_up
 
 TRIES = 200  # of each kind
 KINDS = ("known", "unknown")
 
 
-def set_up(folder: str) -> None:
-    """A configuration of this run alone, as in production, on an empty database in `folder`."""
-    import django
+def prepare(folder: str) -> None:
+    """An empty database in `folder`."""
     from django.core.management import call_command
     from django.test.utils import setup_test_environment
 
-    from tokens.keys import generate_signing_key
-
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "config.settings",
-        "DEBUG": "false",
-        "SECRET_KEY": secrets.token_urlsafe(64),
-        "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
-        "SITE_URL": "https://testserver",
-        "ALLOWED_HOSTS": "testserver",
-        "SECURE_SSL_REDIRECT": "false",
-        "DATABASE_URL": f"sqlite:///{folder}/timing.sqlite3",
-    }
-    django.setup()
+    os.environ["DATABASE_URL"] = f"sqlite:///{folder}/timing.sqlite3"
+    set_up()
     setup_test_environment()
     call_command("migrate", verbosity=0)
 
@@ -76,7 +60,7 @@ def main() -> None:
     import logging
 
     with tempfile.TemporaryDirectory() as folder:
-        set_up(folder)
+        prepare(folder)
         logging.disable(logging.WARNING)
         add_people()
         for kind in KINDS:

@@ -1,31 +1,12 @@
-"""Where a benchmark runs: databases of its own, and a configuration as in production."""
+"""Where a benchmark runs: databases of its own."""
 
-import json
 import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 DATABASE = "guestlist_bench"
-
-
-def configure() -> None:
-    """The environment of this process and of all that it starts, with keys of this run alone."""
-    from tokens.keys import generate_signing_key
-
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-        "DEBUG": "false",
-        "SECRET_KEY": secrets.token_urlsafe(64),
-        "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
-        "SITE_URL": "https://testserver",
-        "ALLOWED_HOSTS": "testserver,127.0.0.1",
-        "SECURE_SSL_REDIRECT": "false",
-        "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
-        "ACCESS_TOKEN_LIFETIME": "86400",  # longer than the run, for every contender
-    }
 
 
 @contextmanager

@@ -8,6 +8,7 @@ when it ends. The tables are written into docs/performance.md.
 """
 
 import argparse
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -16,7 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import documents, places
+from benchmarks import documents
+from benchmarks.environment import configure
 from benchmarks.report import ratio, table
 from benchmarks.worker import Worker
 
@@ -105,7 +107,8 @@ def main() -> None:
     parser.add_argument("databases", nargs="+", metavar="URL")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options: Any = parser.parse_args()
-    places.configure()
+    os.environ["ACCESS_TOKEN_LIFETIME"] = "86400"  # longer than the run
+    configure("benchmarks.settings")
     text = describe(measure(options.databases))
     print(text)
     if options.write:
