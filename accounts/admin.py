@@ -92,9 +92,8 @@ class UserForm(forms.ModelForm):
 
     def clean(self):
         cleaned = super().clean()
-        stays = cleaned.get("is_superuser", self.instance.is_superuser) and cleaned.get(
-            "is_active", self.instance.is_active
-        )
+        needed = ["is_superuser", "is_active", "is_staff"]
+        stays = all(cleaned.get(name, getattr(self.instance, name)) for name in needed)
         if self.instance.pk and not stays and self._stored().is_last_superuser():
             raise ValidationError("This is the last superuser, who cannot be removed.")
         return cleaned
@@ -221,8 +220,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         """Protect the last superuser, also when all of them are deleted at once."""
         *found, protected = super().get_deleted_objects(objs, request)
         going = {user.pk for user in objs if user.is_superuser}
-        superusers = User.objects.filter(is_superuser=True, is_active=True)
-        if going and not superusers.exclude(pk__in=going).exists():
+        if going and not User.objects.superusers().exclude(pk__in=going).exists():
             protected = [*protected, "The last superuser, who cannot be removed."]
         return *found, protected
 

@@ -265,15 +265,22 @@ def test_last_superuser_stays(browser, root):
 
     assert_not_saved(save(page, root, without=["is_superuser"]), message)
     assert_not_saved(save(page, root, without=["is_active"]), message)
+    assert_not_saved(save(page, root, without=["is_staff"]), message)
     assert page.post(url_of(root, "delete"), {"post": "yes"}).status_code == 403
     page.post(USERS, {"action": "delete_selected", "_selected_action": [root.pk], "post": "yes"})
     assert User.objects.filter(pk=root.pk, is_active=True, is_superuser=True).exists()
 
 
-def test_an_inactive_superuser_does_not_count_as_another(browser, root):
-    make_user("former", is_superuser=True, is_active=False)
+@pytest.mark.parametrize("lacks", ["is_active", "is_staff"])
+def test_a_superuser_who_cannot_use_the_admin_does_not_count_as_another(browser, root, lacks):
+    second = make_user("second", **{"is_superuser": True, "is_staff": True, lacks: False})
+    page = browser(root)
     message = "This is the last superuser, who cannot be removed."
-    assert_not_saved(save(browser(root), root, without=["is_superuser"]), message)
+
+    assert_not_saved(save(page, root, without=["is_superuser"]), message)
+    selected = {"action": "delete_selected", "_selected_action": [root.pk, second.pk]}
+    page.post(USERS, selected | {"post": "yes"})
+    assert User.objects.filter(pk=root.pk).exists()
 
 
 def test_one_of_two_superusers_may_go(browser, root):

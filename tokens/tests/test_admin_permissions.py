@@ -703,6 +703,7 @@ def own_account(user):
     "way",
     [
         pytest.param(unticked("is_active"), id="is_active"),
+        pytest.param(unticked("is_staff"), id="is_staff"),
         pytest.param(unticked("is_superuser"), id="is_superuser"),
         pytest.param(at("delete", post="yes"), id="deletion"),
         pytest.param(selected, id="selection"),
@@ -710,7 +711,7 @@ def own_account(user):
     ],
 )
 def test_a_superuser_removes_themselves_unless_they_are_the_last(browser, root, way):
-    superusers = User.objects.filter(is_superuser=True, is_active=True)
+    superusers = User.objects.filter(is_superuser=True, is_active=True, is_staff=True)
     page = browser(root)
     url, data = way(root)
 

@@ -552,7 +552,7 @@ def test_last_superuser_is_not_deleted(browser, root):
     assert "You are the last superuser, who cannot be removed." in page.text
     assert is_signed_in(laptop)
 
-    make_user("another", is_superuser=True)
+    make_user("another", is_staff=True, is_superuser=True)
     laptop.post("/account/delete", {"password": PASSWORD})
     assert not User.objects.filter(username="root").exists()
 
