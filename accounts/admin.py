@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
 from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
@@ -26,6 +27,7 @@ admin.site.site_header = admin.site.site_title = "Guestlist"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
+LINKS_AT_ONCE = 100  # people who are sent a reset link by one request: a page of them
 FOUND = 50  # users that a search shows by their name, and by their e-mail address
 
 
@@ -166,7 +168,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
     fieldsets = [
         (None, {"fields": ["username", "email", "email_verified_at"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "sign_in_lock"]}),
-        ("Dates", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
+        ("Dates (UTC)", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
     ]
     add_fieldsets = [
         (
@@ -270,6 +272,10 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
 
     @admin.action(description="Send a password reset link", permissions=["change"])
     def send_reset_link(self, request, queryset):
+        if queryset[: LINKS_AT_ONCE + 1].count() > LINKS_AT_ONCE:
+            limit = f"At most {LINKS_AT_ONCE} people are sent a reset link at once"
+            messages.error(request, f"{limit}: none was sent.")
+            return
         sent = 0
         for user in queryset.filter(is_active=True, email_verified_at__isnull=False):
             form = PasswordResetForm({"email": user.email})
@@ -277,7 +283,8 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
                 form.save(request=request, use_https=request.is_secure())
                 self.log_change(request, user, "Sent a password reset link.")
                 sent += 1
-        messages.info(request, f"Sent {sent} reset links. Only a verified address is sent one.")
+        links = f"{sent} reset link{pluralize(sent)}"
+        messages.info(request, f"Sent {links}. Only a verified address is sent one.")
 
 
 class LockedFilter(admin.SimpleListFilter):

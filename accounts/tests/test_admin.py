@@ -185,7 +185,7 @@ def test_reset_link_goes_to_verified_addresses_of_active_users(
             follow=True,
         )
 
-    assert "Sent 1 reset links." in answer.content.decode()
+    assert "Sent 1 reset link." in answer.content.decode()
     [mail] = mailoutbox
     assert mail.to == ["alice@example.org"]
     assert "https://testserver/password/reset/" in mail.body
@@ -205,6 +205,23 @@ def test_reset_link_is_not_sent_by_who_may_not_edit(
         for page in clients:
             page.post(USERS, {"action": "send_reset_link", "_selected_action": [root.pk]})
 
+    assert mailoutbox == []
+
+
+def test_reset_links_go_to_one_page_of_people_at_once(browser, manager, mailoutbox, monkeypatch):
+    """A list of a million is all selected by two clicks."""
+    monkeypatch.setattr("accounts.admin.LINKS_AT_ONCE", 2)
+    people = [make_user(name) for name in ("carol", "dave", "erin")]
+    User.objects.update(email_verified_at=manager.date_joined)
+    page = browser(manager)
+    mailoutbox.clear()
+    data = {"action": "send_reset_link", "_selected_action": [person.pk for person in people]}
+
+    answer = page.post(USERS, data, follow=True)
+
+    assert "At most 2 people are sent a reset link at once: none was sent." in unescape(
+        answer.content.decode()
+    )
     assert mailoutbox == []
 
 

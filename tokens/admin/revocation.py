@@ -70,20 +70,22 @@ class RevokePages:
                 request, devices, too, back, reason
             )
         summary = devices.summary()
+        count = summary["devices"]
         context |= {
             **self.admin_site.each_context(request),
             "opts": IssuedToken._meta,
-            "count": summary["devices"],
+            "count": count,
             "people": summary["people"],
             "shown": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
-            "breakdown": summary["devices"] > SHOWN and _titled(devices.breakdown()),
-            "mailed": user is not None or summary["devices"] <= flows.MAILED,
+            "breakdown": count > SHOWN and _titled(devices.breakdown()),
+            "spares_superusers": user is None and not request.user.is_superuser,
+            "mailed": user is not None or count <= flows.MAILED,
             "holds_current": current.exists(),
             "held": _held(request),
             "note_length": flows.NOTE_LENGTH,
             "back": back,
         }
-        context.setdefault("title", "Revoke devices")
+        context.setdefault("title", "Revoke a device" if count == 1 else "Revoke devices")
         return TemplateResponse(request, self.revoke_template, context)
 
     def _revoke_of_user(self, request, user, devices, back):
@@ -122,8 +124,11 @@ class RevokePages:
 
 
 def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
+    kinds = [(IssuedToken.Kind(kind).label, count) for kind, count in breakdown["kind"]]
     titles = {"os": "OS", "browser": "client", "location": "place"}
-    return [(titles.get(name, name), groups) for name, groups in breakdown.items()]
+    return [
+        (titles.get(name, name), groups) for name, groups in (breakdown | {"kind": kinds}).items()
+    ]
 
 
 def _progress(request, devices: IssuedTokenQuerySet) -> dict[str, Any]:

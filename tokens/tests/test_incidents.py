@@ -101,7 +101,7 @@ def test_a_breakdown_tells_many_apart(browser, support, alice, bob):
     assert "and 2 more." in text
     assert "By OS Windows 15 unknown 7" in text
     assert "By client Chrome 15 curl 7" in text
-    assert "By kind api 22" in text
+    assert "By kind API 22" in text
     assert "By place Germany 15 unknown 7" in text
 
 
