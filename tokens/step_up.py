@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.contrib import admin
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -61,6 +62,7 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
         for value in values
     ]
     context = {
+        **admin.site.each_context(request),
         "title": "Your password, please",
         "held": held,
         "field": FIELD,

@@ -185,6 +185,12 @@ def test_write_without_a_csrf_token_is_not_even_asked(stale, root, alice, role):
     assert page.post(url, data | {FIELD: PASSWORD}).status_code == 403
 
 
+def test_page_is_one_of_this_admin(stale, root, alice, role):
+    page = stale(root).post(*change_user(role, alice)).content.decode()
+    assert "Your password, please | Guestlist" in page
+    assert "Log out" in page
+
+
 def test_password_is_not_carried_along(stale, root, alice, role):
     url, data = change_user(role, alice)
     asked = stale(root).post(url, data | {FIELD: "almost my password"})
