@@ -15,7 +15,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 
 from accounts import throttling
-from accounts.changelist import LargeListAdmin
+from accounts.changelist import LargeListAdmin, ReadOnlyAdmin
 from accounts.forms import PasswordResetForm
 from accounts.models import Role, Throttle, User
 from accounts.verification import send_verification, tell_of_new_names
@@ -298,16 +298,11 @@ class LockedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Throttle)
-class ThrottleAdmin(admin.ModelAdmin):
+class ThrottleAdmin(ReadOnlyAdmin):
     """What was tried how often, and what is locked. Staff look and lift; they change nothing."""
 
     list_display = ["what", "count", "last_try", "lock"]
-    list_display_links = None
     list_filter = [LockedFilter, "kind"]
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    ordering = ["-pk"]
     search_fields = ["kind"]  # for the box; `get_search_results` does the search
     search_help_text = (
         "Username, email address, network address or device id, in full: the list knows them only "
@@ -324,15 +319,6 @@ class ThrottleAdmin(admin.ModelAdmin):
     def get_queryset(self, request):
         return super().get_queryset(request).timed()
 
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
-
     def has_lift_permission(self, request):
         return may_lift(request)
 
@@ -346,7 +332,7 @@ class ThrottleAdmin(admin.ModelAdmin):
         logger.warning("locks lifted", extra={"count": lifted, "by": request.user.pk})
         messages.success(request, f"{lifted} lifted.")
 
-    @admin.display(description="what", ordering="kind")
+    @admin.display(description="what")
     def what(self, throttle):
         return throttle.get_kind_display()
 

@@ -49,6 +49,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
             "Where and when (UTC)",
             {
                 "fields": [
+                    "id",
                     "user_agent",
                     "ip_address",
                     "last_ip",
