@@ -1,12 +1,12 @@
 """Finding devices: the filters and the search of the list."""
 
-import ipaddress
 import uuid
 
 from django.contrib import admin
 from django.db.models import Q
 
 from accounts.admin import find_users
+from tokens.client import parse_network
 from tokens.models import State
 
 
@@ -52,7 +52,7 @@ def search(request, term: str) -> Q:
     except ValueError:
         pass
     try:
-        network = ipaddress.ip_network(term.partition("%")[0], strict=False)
+        network = parse_network(term)
     except ValueError:
         return Q(user__in=find_users(request, term))
     if network.num_addresses == 1:
