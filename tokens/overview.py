@@ -1,13 +1,13 @@
 """What the admin's front page tells of all devices, from queries that stay cheap."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Count
 from django.utils import timezone
 
 from tokens.models import DailyCount, IssuedToken
@@ -74,9 +74,10 @@ def live_by_os() -> Live:
     if beyond is not None:
         devices = devices.filter(pk__lt=beyond)
         scale = ID_SPACE / beyond.int
-    counts = devices.order_by().values_list("os").annotate(count=Count("pk")).order_by("-count")
-    by_os = [(os, _rounded(count * scale)) for os, count in counts]
-    total = _rounded(sum(count for _, count in counts) * scale)
+    # Counted here: to group by OS, SQLite reads the index of all of them and not the sample.
+    counts = Counter(devices.values_list("os", flat=True).order_by())
+    by_os = [(os, _rounded(count * scale)) for os, count in counts.most_common()]
+    total = _rounded(counts.total() * scale)
     return Live(total, by_os, estimated=beyond is not None)
 
 
