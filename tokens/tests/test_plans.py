@@ -11,10 +11,11 @@ from django.test import Client
 from accounts.models import User
 from benchmarks import population
 from benchmarks.admin import pages
-from tokens.models import IssuedToken
+from tokens.models import DailyCount, IssuedToken
 
 USERS, DEVICES = 20_000, 10_000
-COUNTED = 100  # rows that a list counts: the tables are smaller than real ones, too
+# Rows that a list counts, and devices in a sample: the tables are smaller than real ones, too.
+COUNTED, SAMPLED = 100, 100
 TABLES = "tokens_issuedtoken", "accounts_user"
 
 # What ends many devices counts them exactly, of how many people, and by client and place.
@@ -39,6 +40,8 @@ def large_site(django_db_setup, django_db_blocker):
 def support(large_site, db, monkeypatch):
     """A signed-in browser of the support."""
     monkeypatch.setattr("accounts.changelist.COUNTED", COUNTED)
+    monkeypatch.setattr("tokens.overview.SAMPLED", SAMPLED)
+    DailyCount.objects.recent()  # the days that are over are counted once, and kept
     client = Client()
     client.force_login(User.objects.get(username=population.SUPPORT))
     return client
