@@ -9,12 +9,13 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
 from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 
 from accounts import throttling
-from accounts.changelist import LargeListAdmin
+from accounts.changelist import LargeListAdmin, ReadOnlyAdmin
 from accounts.forms import PasswordResetForm
 from accounts.models import Role, Throttle, User
 from accounts.verification import send_verification, tell_of_new_names
@@ -26,6 +27,7 @@ admin.site.site_header = admin.site.site_title = "Guestlist"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
+LINKS_AT_ONCE = 100  # people who are sent a reset link by one request: a page of them
 FOUND = 50  # users that a search shows by their name, and by their e-mail address
 
 
@@ -92,9 +94,8 @@ class UserForm(forms.ModelForm):
 
     def clean(self):
         cleaned = super().clean()
-        stays = cleaned.get("is_superuser", self.instance.is_superuser) and cleaned.get(
-            "is_active", self.instance.is_active
-        )
+        needed = ["is_superuser", "is_active", "is_staff"]
+        stays = all(cleaned.get(name, getattr(self.instance, name)) for name in needed)
         if self.instance.pk and not stays and self._stored().is_last_superuser():
             raise ValidationError("This is the last superuser, who cannot be removed.")
         return cleaned
@@ -167,7 +168,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
     fieldsets = [
         (None, {"fields": ["username", "email", "email_verified_at"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "sign_in_lock"]}),
-        ("Dates", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
+        ("Dates (UTC)", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
     ]
     add_fieldsets = [
         (
@@ -221,8 +222,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         """Protect the last superuser, also when all of them are deleted at once."""
         *found, protected = super().get_deleted_objects(objs, request)
         going = {user.pk for user in objs if user.is_superuser}
-        superusers = User.objects.filter(is_superuser=True, is_active=True)
-        if going and not superusers.exclude(pk__in=going).exists():
+        if going and not User.objects.superusers().exclude(pk__in=going).exists():
             protected = [*protected, "The last superuser, who cannot be removed."]
         return *found, protected
 
@@ -272,6 +272,10 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
 
     @admin.action(description="Send a password reset link", permissions=["change"])
     def send_reset_link(self, request, queryset):
+        if queryset[: LINKS_AT_ONCE + 1].count() > LINKS_AT_ONCE:
+            limit = f"At most {LINKS_AT_ONCE} people are sent a reset link at once"
+            messages.error(request, f"{limit}: none was sent.")
+            return
         sent = 0
         for user in queryset.filter(is_active=True, email_verified_at__isnull=False):
             form = PasswordResetForm({"email": user.email})
@@ -279,7 +283,8 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
                 form.save(request=request, use_https=request.is_secure())
                 self.log_change(request, user, "Sent a password reset link.")
                 sent += 1
-        messages.info(request, f"Sent {sent} reset links. Only a verified address is sent one.")
+        links = f"{sent} reset link{pluralize(sent)}"
+        messages.info(request, f"Sent {links}. Only a verified address is sent one.")
 
 
 class LockedFilter(admin.SimpleListFilter):
@@ -293,16 +298,11 @@ class LockedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Throttle)
-class ThrottleAdmin(admin.ModelAdmin):
+class ThrottleAdmin(ReadOnlyAdmin):
     """What was tried how often, and what is locked. Staff look and lift; they change nothing."""
 
     list_display = ["what", "count", "last_try", "lock"]
-    list_display_links = None
     list_filter = [LockedFilter, "kind"]
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    ordering = ["-pk"]
     search_fields = ["kind"]  # for the box; `get_search_results` does the search
     search_help_text = (
         "Username, email address, network address or device id, in full: the list knows them only "
@@ -319,15 +319,6 @@ class ThrottleAdmin(admin.ModelAdmin):
     def get_queryset(self, request):
         return super().get_queryset(request).timed()
 
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
-
     def has_lift_permission(self, request):
         return may_lift(request)
 
@@ -336,13 +327,12 @@ class ThrottleAdmin(admin.ModelAdmin):
         """A superuser's locks are lifted by superusers."""
         throttles = Throttle.objects.filter(pk__in=queryset.order_by().values("pk"))
         if not request.user.is_superuser:
-            for user in User.objects.filter(is_superuser=True):
-                throttles = throttles.exclude(pk__in=throttling.of_user(user).values("pk"))
+            throttles = throttles.exclude(pk__in=throttling.of_superusers().values("pk"))
         lifted = throttling.lift(throttles)
         logger.warning("locks lifted", extra={"count": lifted, "by": request.user.pk})
         messages.success(request, f"{lifted} lifted.")
 
-    @admin.display(description="what", ordering="kind")
+    @admin.display(description="what")
     def what(self, throttle):
         return throttle.get_kind_display()
 

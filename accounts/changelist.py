@@ -46,3 +46,20 @@ class LargeListAdmin(admin.ModelAdmin):
 
     def get_changelist(self, request, **kwargs):
         return LargeChangeList
+
+
+class ReadOnlyAdmin(LargeListAdmin):
+    """Rows to look at, the newest first, that nobody adds, changes or deletes."""
+
+    list_display_links = None
+    list_per_page = 50
+    ordering = ["-pk"]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_change_permission(self, request, obj=None):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False

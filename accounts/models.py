@@ -112,6 +112,10 @@ class UserQuerySet(models.QuerySet):
     def with_email(self, email: str) -> "UserQuerySet":
         return self.filter(email__lower=Lower(models.Value(email)))
 
+    def superusers(self) -> "UserQuerySet":
+        """Superusers who can use the admin."""
+        return self.filter(is_superuser=True, is_active=True, is_staff=True)
+
     def starting_with(self, text: str) -> "UserQuerySet":
         """Users whose username or e-mail address starts with `text`; all for an empty text."""
         if "\0" in text or len(text) > 254:
@@ -247,8 +251,8 @@ class User(AbstractUser):
         return self.is_superuser or role.permission_labels() <= self.get_all_permissions()
 
     def is_last_superuser(self) -> bool:
-        """Whether removing this superuser would leave the site without an active one."""
-        others = User.objects.filter(is_superuser=True, is_active=True).exclude(pk=self.pk)
+        """Whether removing this superuser would leave nobody who could make another."""
+        others = User.objects.superusers().exclude(pk=self.pk)
         return self.is_superuser and self.is_active and not others.exists()
 
 

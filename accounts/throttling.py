@@ -142,7 +142,7 @@ def check_password(user: User, password: str, *, device: object) -> bool:
     The device has a count of its own: no lock on signing in reaches it, and whoever has stolen
     its token cannot guess for ever.
     """
-    key = Key(Kind.PASSWORD, hash_text("device", str(device)))
+    key = Key(Kind.PASSWORD, subject_of_device(device))
     with _testing(_begin([key])) as attempt:
         if user.check_password(password):
             attempt.succeed()
@@ -173,13 +173,21 @@ def lift(throttles: ThrottleQuerySet) -> int:
 
 def of_user(user: User) -> ThrottleQuerySet:
     """What is counted on the account, by its id and by its names."""
-    names = [subject_of_name(user.username), subject_of_name(user.email)]
-    return Throttle.objects.filter(subject__in=[subject_of_user(user), *names])
+    return Throttle.objects.filter(subject__in=_subjects(user))
+
+
+def of_superusers() -> ThrottleQuerySet:
+    """What is counted on the accounts of superusers and on their devices."""
+    subjects: list[bytes] = []
+    for user in User.objects.filter(is_superuser=True):
+        subjects += _subjects(user)
+        subjects += map(subject_of_device, user.devices.values_list("pk", flat=True))
+    return Throttle.objects.filter(subject__in=subjects)
 
 
 def search(term: str) -> ThrottleQuerySet:
     """What is counted on a username, an e-mail address, a device id or a network address."""
-    found = Q(subject__in=[subject_of_name(term), hash_text("device", term.lower())])
+    found = Q(subject__in=[subject_of_name(term), subject_of_device(term.lower())])
     user = User.objects.with_login(term).first()
     throttles = Throttle.objects.filter(found)
     if user is not None:
@@ -199,6 +207,10 @@ def subject_of_name(name: str) -> bytes:
 
 def subject_of_user(user: User) -> bytes:
     return hash_text("account", str(user.pk))
+
+
+def subject_of_device(device: object) -> bytes:
+    return hash_text("device", str(device))
 
 
 def hash_network(address: str) -> bytes:
@@ -223,6 +235,14 @@ def in_words(seconds: int) -> str:
         return f"{seconds} second{'s' if seconds > 1 else ''}"
     minutes = math.ceil(seconds / 60)
     return f"{minutes} minute{'s' if minutes > 1 else ''}"
+
+
+def _subjects(user: User) -> list[bytes]:
+    return [
+        subject_of_user(user),
+        subject_of_name(user.username),
+        subject_of_name(user.email),
+    ]
 
 
 def _count_address(kind: str, address: str) -> None:

@@ -179,7 +179,7 @@ def read_the_dry_run(tab):
     for table, first in [
         ("By OS", "Windows 1,500"),
         ("By client", "Chrome 1,500"),
-        ("By kind", "api 2,500"),
+        ("By kind", "API 2,500"),
         ("By place", "Germany 1,500"),
     ]:
         rows = main.get_by_role("table", name=table).get_by_role("row")
@@ -239,7 +239,42 @@ def test_what_cannot_be_meant_is_said_beside_the_field(at_work):
     )
     network.fill("192.0.2.0/24")
     button(tab, "Show what would end").click()
-    expect(tab.get_by_role("status")).to_have_text("No live device is like that.")
+    expect(tab.get_by_role("status")).to_contain_text("No live device is like that.")
+
+
+# What strangers wrote
+
+
+BEYOND = """() => [...document.querySelectorAll("body *")]
+  .filter(element => !element.closest(".results, .visually-hidden, select"))
+  .filter(element => element.getBoundingClientRect().right > innerWidth + 1)
+  .map(element => element.outerHTML.slice(0, 120))"""
+
+
+def test_the_longest_words_stay_on_the_page(at_work, alice):
+    """Without a space in them, and of the greatest length that the database holds."""
+    User.objects.filter(pk=alice.pk).update(username="u" * 150, email=f"{'e' * 64}@example.org")
+    words = {"name": "N" * 64, "browser": "B" * 64, "os": "O" * 64, "location": "L" * 128}
+    agents = dict.fromkeys(("user_agent", "rotated_user_agent"), "A" * 512)
+    now = datetime.now(UTC)
+    ended = {"revoked_at": now, "revoked_reason": "staff", "revoked_note": "W" * 500}
+    make_devices(alice, 1, **words, **agents)
+    make_devices(alice, 1, **words, **agents, **ended, revoked_by_name="s" * 150)
+    pages = [url_of(alice), url_of(alice, "revoke"), url_of(alice, "history"), "/admin/"]
+    for device in alice.devices.all():
+        pages += [url_of(device), url_of(device, "revoke"), url_of(device, "history")]
+    tab = at_work(DESK)
+    found = {}
+    for width in (1280, 360):
+        tab.set_viewport_size({"width": width, "height": 800})
+        for page in [
+            *pages,
+            f"{DEVICES}?q={'u' * 9}",
+            "/admin/accounts/user/",
+        ]:
+            tab.goto(page)
+            found[width, page] = tab.evaluate(BEYOND)
+    assert {where: beyond for where, beyond in found.items() if beyond} == {}
 
 
 # Any day

@@ -138,11 +138,17 @@ def client_address(
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """An address or a CIDR block. Raise ValueError, also for a zone (`%eth0`): it means nothing
-    outside its own host."""
+    """An address or a CIDR block; IPv4 inside IPv6 as the IPv4 that devices are stored with.
+
+    Raise ValueError, also for a zone (`%eth0`): it means nothing outside its own host.
+    """
     if "%" in text:
         raise ValueError(f"{text!r} has a zone")
-    return ip_network(text.strip(), strict=False)
+    network = ip_network(text.strip(), strict=False)
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))
 
 
 def is_trusted(remote_addr: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> bool:

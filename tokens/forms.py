@@ -1,9 +1,10 @@
 from django import forms
+from django.conf import settings
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
 from accounts.forms import ThrottledForm
-from accounts.throttling import check_password
+from accounts.throttling import check_password, in_words
 from tokens.client import clean_text
 from tokens.flows import NAME_LENGTH
 
@@ -15,16 +16,17 @@ class StepUpForm(ThrottledForm, forms.Form):
         label="Your password",
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        help_text="The last one you gave on this device is more than 15 minutes old.",
     )
 
     def __init__(self, *args, device, always=False, **kwargs):
         super().__init__(*args, **kwargs)
         self.device = device
-        if always:
-            self.fields["password"].help_text = ""
-        elif device.is_fresh():
+        if not always and device.is_fresh():
             del self.fields["password"]
+        elif not always:
+            age = in_words(int(settings.STEP_UP_MAX_AGE.total_seconds()))
+            last = f"You last gave it on this device more than {age} ago."
+            self.fields["password"].help_text = last
 
     def clean_password(self):
         password = self.cleaned_data["password"]

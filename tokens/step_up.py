@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.conf import settings
+from django.contrib import admin
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -61,10 +61,11 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
         for value in values
     ]
     context = {
+        **admin.site.each_context(request),
         "title": "Your password, please",
         "held": held,
         "field": FIELD,
         "errors": form.errors.get("password"),
-        "minutes": int(settings.STEP_UP_MAX_AGE.total_seconds() // 60),
+        "asks": form.fields["password"].help_text,
     }
     return form.mark(TemplateResponse(request, "admin/step_up.html", context))

@@ -185,7 +185,7 @@ def test_reset_link_goes_to_verified_addresses_of_active_users(
             follow=True,
         )
 
-    assert "Sent 1 reset links." in answer.content.decode()
+    assert "Sent 1 reset link." in answer.content.decode()
     [mail] = mailoutbox
     assert mail.to == ["alice@example.org"]
     assert "https://testserver/password/reset/" in mail.body
@@ -205,6 +205,23 @@ def test_reset_link_is_not_sent_by_who_may_not_edit(
         for page in clients:
             page.post(USERS, {"action": "send_reset_link", "_selected_action": [root.pk]})
 
+    assert mailoutbox == []
+
+
+def test_reset_links_go_to_one_page_of_people_at_once(browser, manager, mailoutbox, monkeypatch):
+    """A list of a million is all selected by two clicks."""
+    monkeypatch.setattr("accounts.admin.LINKS_AT_ONCE", 2)
+    people = [make_user(name) for name in ("carol", "dave", "erin")]
+    User.objects.update(email_verified_at=manager.date_joined)
+    page = browser(manager)
+    mailoutbox.clear()
+    data = {"action": "send_reset_link", "_selected_action": [person.pk for person in people]}
+
+    answer = page.post(USERS, data, follow=True)
+
+    assert "At most 2 people are sent a reset link at once: none was sent." in unescape(
+        answer.content.decode()
+    )
     assert mailoutbox == []
 
 
@@ -265,15 +282,22 @@ def test_last_superuser_stays(browser, root):
 
     assert_not_saved(save(page, root, without=["is_superuser"]), message)
     assert_not_saved(save(page, root, without=["is_active"]), message)
+    assert_not_saved(save(page, root, without=["is_staff"]), message)
     assert page.post(url_of(root, "delete"), {"post": "yes"}).status_code == 403
     page.post(USERS, {"action": "delete_selected", "_selected_action": [root.pk], "post": "yes"})
     assert User.objects.filter(pk=root.pk, is_active=True, is_superuser=True).exists()
 
 
-def test_an_inactive_superuser_does_not_count_as_another(browser, root):
-    make_user("former", is_superuser=True, is_active=False)
+@pytest.mark.parametrize("lacks", ["is_active", "is_staff"])
+def test_a_superuser_who_cannot_use_the_admin_does_not_count_as_another(browser, root, lacks):
+    second = make_user("second", **{"is_superuser": True, "is_staff": True, lacks: False})
+    page = browser(root)
     message = "This is the last superuser, who cannot be removed."
-    assert_not_saved(save(browser(root), root, without=["is_superuser"]), message)
+
+    assert_not_saved(save(page, root, without=["is_superuser"]), message)
+    selected = {"action": "delete_selected", "_selected_action": [root.pk, second.pk]}
+    page.post(USERS, selected | {"post": "yes"})
+    assert User.objects.filter(pk=root.pk).exists()
 
 
 def test_one_of_two_superusers_may_go(browser, root):

@@ -2,6 +2,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Q, Value
 from django.http import Http404
+from django.template.defaultfilters import pluralize
 from django.urls import path, reverse
 from django.utils.html import format_html
 
@@ -48,6 +49,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
             "Where and when (UTC)",
             {
                 "fields": [
+                    "id",
                     "user_agent",
                     "ip_address",
                     "last_ip",
@@ -146,7 +148,10 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def purge_selected(self, request, queryset):
         devices = IssuedToken.objects.filter(pk__in=queryset.order_by().values("pk"))
         purged = sum(flows.purge(devices))
-        messages.success(request, f"{purged} devices past their retention were purged.")
+        messages.success(
+            request,
+            f"Purged {purged} device{pluralize(purged)}. Only those past their retention go.",
+        )
 
     @admin.action(description="Export the selected devices as CSV", permissions=["view"])
     def export_csv(self, request, queryset):

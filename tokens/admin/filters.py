@@ -1,6 +1,5 @@
 """Finding devices: the filters and the search of the list."""
 
-import ipaddress
 import uuid
 from ipaddress import IPv4Network, IPv6Network
 
@@ -9,6 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from accounts.admin import find_users
+from tokens.client import parse_network
 from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 
 CROWD = 20_000  # devices; counting so many in an index and sorting so few both take no time
@@ -57,7 +57,7 @@ def search(request, devices: IssuedTokenQuerySet, term: str) -> IssuedTokenQuery
     except ValueError:
         pass
     try:
-        network = ipaddress.ip_network(term.partition("%")[0], strict=False)
+        network = parse_network(term)
     except ValueError:
         return devices.filter(user__in=find_users(request, term))
     found = devices.filter(Q(ip_address__within=network) | Q(last_ip__within=network))

@@ -57,34 +57,43 @@ class RevokePages:
         if not self.has_revoke_permission(request):
             raise PermissionDenied
         live = devices.live().touchable_by(request.user)
-        current = live.filter(pk=get_device(request).pk)
-        devices = live.exclude(pk=get_device(request).pk)
         if request.method == "POST" and request.POST.get("confirmed"):
-            ticked = bool(request.POST.get("include_current"))
-            ending = live if ticked else devices
-            if user is not None:
-                return self._revoke_of_user(request, user, ending, back)
-            too = current if ticked else current.none()
-            several = ending.exclude(user=ending.values("user")[:1]).exists()
-            return (several and ask_for_password(request)) or self._revoke(
-                request, devices, too, back, reason
-            )
+            return self._act(request, live, user=user, back=back, reason=reason)
+        return self._ask(request, live, user=user, back=back, **context)
+
+    def _ask(self, request, live, *, user, back, **context):
+        devices, current = _apart(request, live)
         summary = devices.summary()
+        count = summary["devices"]
         context |= {
             **self.admin_site.each_context(request),
             "opts": IssuedToken._meta,
-            "count": summary["devices"],
+            "count": count,
             "people": summary["people"],
             "shown": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
-            "breakdown": summary["devices"] > SHOWN and _titled(devices.breakdown()),
-            "mailed": user is not None or summary["devices"] <= flows.MAILED,
+            "more": max(count - SHOWN, 0),
+            "breakdown": count > SHOWN and _titled(devices.breakdown()),
+            "spares_superusers": user is None and not request.user.is_superuser,
+            "mailed": user is not None or count <= flows.MAILED,
             "holds_current": current.exists(),
             "held": _held(request),
             "note_length": flows.NOTE_LENGTH,
             "back": back,
         }
-        context.setdefault("title", "Revoke devices")
+        context.setdefault("title", "Revoke a device" if count == 1 else "Revoke devices")
         return TemplateResponse(request, self.revoke_template, context)
+
+    def _act(self, request, live, *, user, back, reason):
+        devices, current = _apart(request, live)
+        ticked = bool(request.POST.get("include_current"))
+        ending = live if ticked else devices
+        if user is not None:
+            return self._revoke_of_user(request, user, ending, back)
+        too = current if ticked else current.none()
+        several = ending.exclude(user=ending.values("user")[:1]).exists()
+        return (several and ask_for_password(request)) or self._revoke(
+            request, devices, too, back, reason
+        )
 
     def _revoke_of_user(self, request, user, devices, back):
         keys = list(devices.values_list("pk", flat=True))
@@ -121,9 +130,20 @@ class RevokePages:
         return TemplateResponse(request, "admin/tokens/progress.html", context)
 
 
+def _apart(
+    request, devices: IssuedTokenQuerySet
+) -> tuple[IssuedTokenQuerySet, IssuedTokenQuerySet]:
+    """The devices without the one of the request, and that one if it is among them."""
+    own = get_device(request).pk
+    return devices.exclude(pk=own), devices.filter(pk=own)
+
+
 def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
+    kinds = [(IssuedToken.Kind(kind).label, count) for kind, count in breakdown["kind"]]
     titles = {"os": "OS", "browser": "client", "location": "place"}
-    return [(titles.get(name, name), groups) for name, groups in breakdown.items()]
+    return [
+        (titles.get(name, name), groups) for name, groups in (breakdown | {"kind": kinds}).items()
+    ]
 
 
 def _progress(request, devices: IssuedTokenQuerySet) -> dict[str, Any]:

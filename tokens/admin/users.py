@@ -56,28 +56,44 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         back = reverse("admin:accounts_user_change", args=[user.pk])
         return self.confirm_revoke(request, user.devices.all(), back=back, user=user)
 
-    @admin.display(description="live devices")
+    @admin.display(description="devices")
     def devices(self, user):
-        live = user.devices.live().with_state().order_by("-last_seen_at")
-        rows = [
-            (
-                reverse("admin:tokens_issuedtoken_change", args=[device.pk]),
-                device,
-                device.location or device.last_ip or "",
-                ago(device.last_seen_at, device.now),
-                revoke_link(device) if user.shows_revoke else "",
-            )
-            for device in live[:SHOWN]
-        ]
-        listed = format_html_join("", '<a href="{}">{}</a> · {} · last seen {} · {}<br>', rows)
+        live = user.devices.live()
         count = live.count()
-        links = format_html(
-            '<a href="{}?user__id__exact={}">All devices of {}</a>',
-            reverse("admin:tokens_issuedtoken_changelist"),
-            user.pk,
-            user,
+        shown = live.with_state().order_by("-last_seen_at")[:SHOWN]
+        return format_html(
+            "{}<br>{}{}",
+            _counts(count, user.devices.count()),
+            format_html_join("", "{}<br>", ((_line(user, device),) for device in shown)),
+            _links(user, count),
         )
-        if count and user.shows_revoke:
-            url = reverse("admin:tokens_user_revoke", args=[user.pk])
-            links = format_html('<a href="{}">Revoke all {}</a> · {}', url, count, links)
-        return format_html("{}{}", listed, links)
+
+
+def _counts(live: int, total: int) -> str:
+    text = f"{live:,} live, {total - live:,} ended"
+    return f"{text}; the {SHOWN} seen last:" if live > SHOWN else text
+
+
+def _line(user: User, device: IssuedToken) -> str:
+    url = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
+    parts = [
+        format_html('<a href="{}">{}</a>', url, device),
+        device.location or device.last_ip,
+        format_html("last seen {}", ago(device.last_seen_at, device.now)),
+        user.shows_revoke and revoke_link(device),
+    ]
+    return format_html_join(" · ", "{}", ((part,) for part in parts if part))
+
+
+def _links(user: User, live: int) -> str:
+    """To the revocation of all that are live, for whom that is, and to all devices."""
+    everything = format_html(
+        '<a href="{}?user__id__exact={}">All devices of {}</a>',
+        reverse("admin:tokens_issuedtoken_changelist"),
+        user.pk,
+        user,
+    )
+    if not live or not user.shows_revoke:
+        return everything
+    url = reverse("admin:tokens_user_revoke", args=[user.pk])
+    return format_html('<a href="{}">Revoke all {}</a> · {}', url, f"{live:,}", everything)

@@ -292,6 +292,8 @@ def test_odd_filters_are_no_server_error(browser, support, query):
         ("203.0.113.9/24", {"v4", "moved"}),
         ("198.51.100.0/25", {"moved"}),
         ("203.0.113.8", set()),
+        ("::ffff:203.0.113.7", {"v4", "moved"}),
+        ("::ffff:203.0.113.0/120", {"v4", "moved"}),
         ("2001:db8::1", {"v6"}),
         ("2001:0DB8:0:0::1", {"v6"}),
         ("2001:db8::/32", {"v6"}),
@@ -754,8 +756,16 @@ def test_support_does_not_revoke_a_superusers_device(browser, support, root, api
     for url in (url_of(theirs.device, "revoke"), url_of(root, "revoke")):
         assert page.get(url).status_code == 403
         assert page.post(url, {"confirmed": "yes"}).status_code == 403
+    left_out = "A superuser's devices are left out: only a superuser ends them."
+    for text in (
+        text_of(select(page, [theirs.device])),
+        text_of(page.get(f"{DEVICES}incident/?network=192.0.2.0/24")),
+    ):
+        assert left_out in text
+    assert left_out not in text_of(page.get(url_of(alice, "revoke")))
     asked = select(page, [theirs.device, hers.device])
     assert "This device is" in text_of(asked)
+    assert left_out in text_of(asked)
     assert ", root" not in text_of(asked)
     confirm(page, asked)
 
@@ -766,7 +776,9 @@ def test_support_does_not_revoke_a_superusers_device(browser, support, root, api
 def test_superuser_revokes_a_superusers_device(browser, root, api):
     second = make_user("second", is_staff=True, is_superuser=True)
     phone = api(second)
-    revoke_by_page(browser(root), phone.device)
+    page = browser(root)
+    assert "left out" not in text_of(select(page, [phone.device]))
+    revoke_by_page(page, phone.device)
     assert phone.get("me").status_code == 401
 
 
@@ -872,8 +884,14 @@ def test_page_of_a_user_shows_live_devices(browser, support, api, alice, bob):
     assert url_of(phone.device, "revoke") in html
     assert url_of(ended.device) not in html
     assert url_of(his) not in html
+    assert "1 live, 1 ended" in text
     assert "Revoke all 1" in text
     assert "All devices of alice" in text
+
+
+def test_who_may_not_revoke_sees_the_counts_too(browser, reader, api, alice):
+    api(alice), api(alice).post("logout")
+    assert "1 live, 1 ended" in text_of(browser(reader).get(url_of(alice)))
 
 
 def test_all_devices_of_a_user_are_one_click_away(browser, support, api, alice, bob):
@@ -907,6 +925,7 @@ def test_revoke_all_ends_all_devices_of_the_user(browser, support, api, alice, b
 
 def test_page_of_a_user_without_devices(browser, support, alice):
     answer = browser(support).get(url_of(alice))
+    assert "0 live, 0 ended" in text_of(answer)
     assert "Revoke all" not in text_of(answer)
     assert "All devices of alice" in text_of(answer)
 
@@ -919,6 +938,7 @@ def test_page_of_a_user_with_many_devices_costs_the_same(
     page.get(url_of(alice))
     with django_assert_max_num_queries(25):
         answer = page.get(url_of(alice))
+    assert "500 live, 0 ended; the 20 seen last:" in text_of(answer)
     assert "Revoke all 500" in text_of(answer)
     assert answer.content.decode().count('class="revoke"') == 20
 
@@ -1006,7 +1026,7 @@ def test_purge_deletes_what_ended_long_ago(browser, manager, support, api, alice
     page = browser(manager)
     answer = page.post(DEVICES, data)
 
-    assert "1 devices past their retention were purged." in text_of(page.get(answer.url))
+    assert "Purged 1 device. Only those past their retention go." in text_of(page.get(answer.url))
     left = set(IssuedToken.objects.filter(pk__in=chosen))
     assert left == {recent.device, live_one.device}
 

@@ -5,6 +5,7 @@ The URLs come from the URL resolver, so that one that is added fails until it st
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from html import unescape
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -15,8 +16,10 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 from django.urls import resolve
+from django.utils import timezone
 
-from accounts.models import Role, User
+from accounts import throttling
+from accounts.models import Role, Throttle, User
 from accounts.roles import BUILT_IN
 from accounts.tests.test_admin import make_role, permission, stored_form
 from conftest import PASSWORD, make_user
@@ -158,6 +161,7 @@ def got_link(name):
 
 USERS, ROLES = "accounts/user/", "accounts/role/"
 DEVICES, ENTRIES = "tokens/issuedtoken/", "admin/logentry/"
+LOCKS = "accounts/throttle/"
 CAROL = {"username": "carol", "email": "carol@example.org"}
 CHOSEN = {"password1": "a sentence by staff", "password2": "a sentence by staff"}
 DELETE = fields(post="yes")
@@ -331,6 +335,39 @@ TABLE = [
     *post(ROLES,                                "no      no      no      no      no",
           action("delete_selected", "helpers", "built_in", post="yes"), asks=True),
 
+    # Locks on signing in
+    *get(LOCKS,                                 "no      page    page    page    page"),
+    *post(LOCKS,                                "no      page    page    page    page",
+          fields(), asks=True),
+    *get(LOCKS + "add/",                        "no      no      no      no      no"),
+    *post(LOCKS + "add/",                       "no      no      no      no      no",
+          fields(kind="reset", count=0), asks=True),
+    *get(LOCKS + "{lock}/",                     "leads   leads   leads   leads   leads"),
+    *post(LOCKS + "{lock}/",                    "leads   leads   leads   leads   leads", fields()),
+    *get(LOCKS + "{lock}/change/",              "no      page    page    page    page"),
+    *post(LOCKS + "{lock}/change/",             "no      no      no      no      no",
+          fields(count=0), asks=True),
+    *get(LOCKS + "{lock}/delete/",              "no      no      no      no      no"),
+    *post(LOCKS + "{lock}/delete/",             "no      no      no      no      no",
+          DELETE, asks=True),
+    *get(LOCKS + "{lock}/history/",             "no      page    page    page    page"),
+    *post(LOCKS + "{lock}/history/",            "no      page    page    page    page",
+          fields(), asks=True),
+    *post(LOCKS,                                "no      done    done    done    done",
+          action("lift", "lock"), is_gone("lock"), asks=True),
+    *post(LOCKS,                                "no      leads   leads   leads   done",
+          action("lift", "boss_lock"), is_gone("boss_lock"), asks=True),
+    *post(LOCKS,                                "no      leads   leads   leads   done",
+          action("lift", "boss_phone_lock"), is_gone("boss_phone_lock"), asks=True),
+    *post(LOCKS,                                "no      leads   leads   leads   leads",
+          action("delete_selected", "lock", post="yes"), asks=True),
+    *get(USERS + "{alice}/lift/",               "no      page    page    page    page"),
+    *get(USERS + "{boss}/lift/",                "no      no      no      no      page"),
+    *post(USERS + "{alice}/lift/",              "no      done    done    done    done",
+          fields(), is_gone("lock"), asks=True),
+    *post(USERS + "{boss}/lift/",               "no      no      no      no      done",
+          fields(), is_gone("boss_lock"), asks=True),
+
     # Devices
     *both(DEVICES,                              "no      page    page    page    page"),
     *both(DEVICES + "add/",                     "no      no      no      no      no"),
@@ -435,6 +472,7 @@ def world(api, browser, alice, support, manager, root, age):
         action_flag=CHANGE,
         change_message="Something.",
     )
+    boss_phone = api(boss, REMOTE_ADDR="198.51.100.7").device
     return SimpleNamespace(
         user=make_user("user"),
         bare=bare,
@@ -455,7 +493,17 @@ def world(api, browser, alice, support, manager, root, age):
         phone=api(alice, HTTP_USER_AGENT=windows, **thieves).device,
         laptop=api(alice, REMOTE_ADDR="192.0.2.1").device,
         auditor_phone=api(auditor, **thieves).device,
-        boss_phone=api(boss, REMOTE_ADDR="198.51.100.7").device,
+        boss_phone=boss_phone,
+        lock=lock_on("reset", throttling.subject_of_user(alice)),
+        boss_lock=lock_on("reset", throttling.subject_of_user(boss)),
+        boss_phone_lock=lock_on("password", throttling.subject_of_device(boss_phone.pk)),
+    )
+
+
+def lock_on(kind, subject):
+    until = timezone.now() + timedelta(hours=1)
+    return Throttle.objects.create(
+        kind=kind, subject=subject, count=7, locked_until=until, expires_at=until
     )
 
 
@@ -490,9 +538,10 @@ def contents():
         *("pk", "user", "name", "expires_at", "revoked_at", "revoked_reason", "revoked_note")
     )
     entries = LogEntry.objects.filter(user__username="scribe").values_list()
+    locks = Throttle.objects.filter(count=7).order_by("pk").values_list("pk", "locked_until")
     given = User.roles.through.objects.order_by("pk").values_list()
     own = User.user_permissions.through.objects.order_by("pk").values_list()
-    return [list(rows) for rows in (users, roles, devices, entries, given, own)]
+    return [list(rows) for rows in (users, roles, devices, entries, locks, given, own)]
 
 
 def send(row, page, data, world):
@@ -654,6 +703,7 @@ def own_account(user):
     "way",
     [
         pytest.param(unticked("is_active"), id="is_active"),
+        pytest.param(unticked("is_staff"), id="is_staff"),
         pytest.param(unticked("is_superuser"), id="is_superuser"),
         pytest.param(at("delete", post="yes"), id="deletion"),
         pytest.param(selected, id="selection"),
@@ -661,7 +711,7 @@ def own_account(user):
     ],
 )
 def test_a_superuser_removes_themselves_unless_they_are_the_last(browser, root, way):
-    superusers = User.objects.filter(is_superuser=True, is_active=True)
+    superusers = User.objects.filter(is_superuser=True, is_active=True, is_staff=True)
     page = browser(root)
     url, data = way(root)
 

@@ -101,7 +101,7 @@ def test_a_breakdown_tells_many_apart(browser, support, alice, bob):
     assert "and 2 more." in text
     assert "By OS Windows 15 unknown 7" in text
     assert "By client Chrome 15 curl 7" in text
-    assert "By kind api 22" in text
+    assert "By kind API 22" in text
     assert "By place Germany 15 unknown 7" in text
 
 
@@ -110,6 +110,7 @@ def test_a_breakdown_tells_many_apart(browser, support, alice, bob):
     [
         ({"network": "203.0.113.7"}, [True, False]),
         ({"network": "2001:db8::/32"}, [False, False]),
+        ({"network": "::ffff:203.0.113.7"}, [True, False]),
         ({"signed_in_after": "2026-03-01T12:00"}, [True, True]),
         ({"signed_in_after": "2026-03-01T12:01"}, [False, True]),
         ({"signed_in_before": "2026-03-01T12:01"}, [True, False]),

@@ -1,6 +1,7 @@
 """The password in the admin: asked before staff write users and roles, with nothing typed lost."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -183,6 +184,20 @@ def test_write_without_a_csrf_token_is_not_even_asked(stale, root, alice, role):
     page.handler.enforce_csrf_checks = True
     url, data = change_user(role, alice)
     assert page.post(url, data | {FIELD: PASSWORD}).status_code == 403
+
+
+def test_page_is_one_of_this_admin(stale, root, alice, role):
+    page = stale(root).post(*change_user(role, alice)).content.decode()
+    assert "Your password, please | Guestlist" in page
+    assert "Log out" in page
+
+
+def test_page_says_how_long_a_password_is_good_for(browser, root, alice, role, age, settings):
+    settings.STEP_UP_MAX_AGE = timedelta(minutes=3)
+    page = browser(root)
+    age(root.devices.get(kind="browser"), minutes=4)
+    text = page.post(*change_user(role, alice)).content.decode()
+    assert "You last gave it on this device more than 3 minutes ago. Give it again" in text
 
 
 def test_password_is_not_carried_along(stale, root, alice, role):
