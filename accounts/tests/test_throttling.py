@@ -145,7 +145,16 @@ def test_right_password_forgets_the_wrong_ones(sign_in, alice):
 def test_right_passwords_do_not_count(sign_in, alice):
     for _ in range(60):
         assert sign_in("alice", PASSWORD).status_code == 200
-    assert sum(Throttle.objects.values_list("count", flat=True)) == 0
+    assert not Throttle.objects.exists()
+
+
+def test_right_password_takes_only_its_own_try_from_the_network(sign_in, alice):
+    sign_in("somebody")
+    sign_in("somebody else")
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+    counts = Throttle.objects.filter(subject=b"").values_list("kind", "count", "undecided")
+    assert [*counts] == [("login_address", 2, 0)]
 
 
 def test_lock_ends_and_a_right_password_passes(sign_in, lock_out, alice):
@@ -761,6 +770,7 @@ def test_login_that_finds_no_place_is_unavailable_and_does_not_count(sign_in, al
         answer = sign_in("alice", PASSWORD)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer.headers["Retry-After"] == "5"
+    assert not Throttle.objects.exists()
     full.release()
 
     assert sign_in("alice", PASSWORD).status_code == 200
