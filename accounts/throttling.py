@@ -43,8 +43,8 @@ TOO_MANY = {
     Kind.RESET_ADDRESS: "requests for a reset link",
 }
 
-# One more try on each key, but for those that are locked: these are not returned. An INSERT or
-# UPDATE of many rows has no such condition in the ORM, which takes four statements for it.
+# One more try on each key, but for those that are locked: these are not returned. The ORM, whose
+# upsert knows neither expressions nor a condition, takes four statements for it.
 COUNT = """
 INSERT INTO accounts_throttle AS known
     (kind, subject, address, count, undecided, counted_at, expires_at)

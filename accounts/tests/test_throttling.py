@@ -702,6 +702,30 @@ def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
     assert not Throttle.objects.filter(expires_at__lt=Now() - timedelta(days=1)).exists()
 
 
+def test_tries_that_were_never_decided_end_with_their_window(sign_in, db):
+    """As after a crash: they count as wrong, and no longer than wrong ones."""
+    sign_in("somebody")
+    Throttle.objects.update(undecided=F("count"))
+    sign_in("somebody")
+    assert {*Throttle.objects.values_list("count", "undecided")} == {(2, 1)}
+
+    wait(days=1)
+    sign_in("somebody")
+
+    assert {*Throttle.objects.values_list("count", "undecided")} == {(1, 0)}
+
+
+def test_window_begins_with_the_first_try_that_is_still_counted(sign_in, db):
+    sign_in("somebody")
+    Throttle.objects.update(count=0)
+    wait(minutes=10)
+
+    sign_in("somebody")
+
+    [left] = [row.expires_at - row.now for row in Throttle.objects.timed().filter(subject=b"")]
+    assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+
+
 @pytest.mark.asvs("6.3.1")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/api/v1/login", *PAGES])
