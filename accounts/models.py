@@ -266,10 +266,10 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         return self.annotate(now=Now())
 
     def hold(self) -> "ThrottleQuerySet":
-        """These rows, locked to the end of the transaction: in one order everywhere, so that no
-        two transactions wait for each other."""
-        held = self.select_for_update().order_by("pk").values_list("pk", flat=True)
-        return self.model.objects.filter(pk__in=list(held))
+        """These rows, to be changed in a transaction, in which they are locked in one order
+        everywhere, so that no two transactions wait for each other."""
+        order = self.select_for_update().order_by("-subject", "-address", "-kind")
+        return self.model.objects.filter(pk__in=order.values("pk"))
 
     def withdraw(self) -> None:
         """Take back one try that is not decided yet."""

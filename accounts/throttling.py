@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address, ip_network
+from operator import attrgetter
+from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, router, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Greatest
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Throttle, ThrottleQuerySet, User
@@ -27,7 +30,7 @@ Kind = Throttle.Kind
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 PATIENCE = timedelta(seconds=10)  # for tries that came first and are still being tested
-STALE_AT_ONCE = 10  # more than one try adds, so that the table cannot grow for ever
+STALE_AT_ONCE = 10  # more than one try leaves, so that the table cannot grow for ever
 
 # What there was too much of, for people.
 TOO_MANY = {
@@ -40,6 +43,31 @@ TOO_MANY = {
     Kind.RESET_ADDRESS: "requests for a reset link",
 }
 
+# One more try on each key, but for those that are locked: these are not returned. The ORM, whose
+# upsert knows neither expressions nor a condition, takes four statements for it.
+COUNT = """
+INSERT INTO accounts_throttle AS known
+    (kind, subject, address, count, undecided, counted_at, expires_at)
+VALUES {rows}
+ON CONFLICT (subject, address, kind) DO UPDATE SET
+    count = CASE WHEN {is_over} THEN 1 ELSE known.count + 1 END,
+    undecided = CASE WHEN {is_over} THEN 1 ELSE known.undecided + 1 END,
+    counted_at = excluded.counted_at,
+    locked_until = NULL,
+    expires_at = CASE WHEN {is_over} OR known.kind IN ({delayed})
+        THEN excluded.expires_at ELSE known.expires_at END
+WHERE known.locked_until IS NULL OR known.locked_until <= excluded.counted_at
+RETURNING id, kind, subject, address, count
+"""
+# The database's clock, and what it will show so many seconds later.
+CLOCK = {
+    "sqlite": (
+        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
+    ),
+    "postgresql": ("statement_timestamp()", "statement_timestamp() + make_interval(secs => %s)"),
+}
+
 
 class TooManyAttempts(Exception):
     """Refused without being tested. `wait` is in seconds; the message is for people."""
@@ -49,7 +77,7 @@ class TooManyAttempts(Exception):
         super().__init__(f"Too many {TOO_MANY[Kind(kind)]}. Try again in {in_words(self.wait)}.")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Key:
     """What is counted: tries of a kind, on a subject, from a network. Empty means any."""
 
@@ -94,8 +122,9 @@ def limit_of(kind: str) -> Limit:
 class Attempt:
     """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings."""
 
-    def __init__(self, rows: list[Throttle], *, is_blind: bool = False) -> None:
-        self.rows = Throttle.objects.filter(pk__in=[row.pk for row in rows])
+    def __init__(self, pks: list[int], *, is_blind: bool = False) -> None:
+        self.size = len(pks)
+        self.rows = Throttle.objects.filter(pk__in=pks)
         self.is_blind = is_blind
         self.has_succeeded = False
 
@@ -103,18 +132,20 @@ class Attempt:
     def succeed(self) -> None:
         """Forget the wrong tries on the subject, and that this one came from the network."""
         self.has_succeeded = True
-        held = self.rows.hold()
-        held.exclude(subject=b"").delete()
-        held.filter(subject=b"").withdraw()
+        forgotten, _ = self.rows.filter(Q(subject__gt=b"") | Q(count=1)).hold().delete()
+        if forgotten < self.size:
+            self.rows.hold().withdraw()
 
     @transaction.atomic
     def fail(self) -> None:
         self.rows.hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
+        Throttle.objects.delete_stale(STALE_AT_ONCE)
 
     @transaction.atomic
     def withdraw(self) -> None:
         """Take the count back: nothing was tested."""
         self.rows.hold().withdraw()
+        self.rows.filter(count=0).delete()
 
 
 @contextmanager
@@ -284,7 +315,12 @@ def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
 
 
 def _locked(keys: Sequence[Key]) -> list[Throttle]:
-    return list(_rows(keys).locked().order_by("-locked_until"))
+    """The counts of these keys that refuse the next try, the longest wait first."""
+    found = Throttle.objects.filter(
+        subject__in={key.subject for key in keys}, address__in={key.address for key in keys}
+    )
+    locked = found.locked().order_by("-locked_until")
+    return [row for row in locked if _key(row.kind, row.subject, row.address) in keys]
 
 
 def _is_being_tested(row: Throttle) -> bool:
@@ -293,51 +329,51 @@ def _is_being_tested(row: Throttle) -> bool:
 
 
 def _count(told: Sequence[Key], untold: Sequence[Key]) -> Attempt | None:
-    """Count one try on every key, or on none: None if one of `told` was locked meanwhile.
+    """Count one try on every key that is not locked, or on none: None if one of `told` was locked
+    meanwhile.
 
-    Rows are locked in one order everywhere, so that no two tries wait for each other.
+    Rows are locked in one order everywhere, so that no two tries wait for each other: here in that
+    of the keys, which is the one of `hold()`.
     """
-    keys = sorted({*told, *untold})
+    keys = sorted({*told, *untold}, key=attrgetter("subject", "address", "kind"), reverse=True)
+    limits = {key.kind: limit_of(key.kind) for key in keys}
     with transaction.atomic(durable=True):
-        blank = [Throttle(kind=key.kind, subject=key.subject, address=key.address) for key in keys]
-        Throttle.objects.bulk_create(blank, ignore_conflicts=True)
-        rows = {
-            Key(row.kind, bytes(row.subject), bytes(row.address)): row
-            for row in _rows(keys).timed().select_for_update().order_by("pk")
-        }
-        if len(rows) < len(keys) or any(rows[key].is_locked() for key in told):
+        rows = _add_one(keys, limits)
+        counted = {_key(kind, subject, address) for _, kind, subject, address, _ in rows}
+        if not counted.issuperset(told):
             transaction.set_rollback(True)
             return None
-        counted = [row for row in rows.values() if not row.is_locked()]
-        for row in counted:
-            _add(row, limit_of(row.kind))
-        Throttle.objects.bulk_update(
-            counted, ["count", "undecided", "counted_at", "locked_until", "expires_at"]
-        )
-        Throttle.objects.delete_stale(STALE_AT_ONCE)
-    return Attempt(counted, is_blind=len(counted) < len(rows))
+        for pk, kind, _, _, count in rows:
+            if count >= limits[kind].tries:
+                _lock(pk, kind, count, limits[kind])
+    return Attempt([pk for pk, *_ in rows], is_blind=len(counted) < len(keys))
 
 
-def _add(row: Throttle, limit: Limit) -> None:
-    now: datetime = row.now
-    if row.count == 0 or row.expires_at <= now:
-        row.count = row.undecided = 0
-        row.expires_at = now + limit.window
-    row.count += 1
-    row.undecided += 1
-    row.counted_at = now
-    row.locked_until = None
-    if limit.delay:
-        row.expires_at = now + limit.window
-    if row.count >= limit.tries:
-        ends = now + limit.delay_after(row.count)
-        row.locked_until = ends if limit.delay else row.expires_at
-        row.expires_at = max(row.expires_at, row.locked_until)
-        logger.warning("locked", extra={"kind": row.kind, "count": row.count})
-
-
-def _rows(keys: Sequence[Key]) -> ThrottleQuerySet:
-    wanted = Q(pk__in=[])
+def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[tuple[int, str, Any, Any, int]]:
+    """Count one try on each key that is not locked. Return id, key and count of these rows."""
+    connection = connections[router.db_for_write(Throttle)]
+    now, later = CLOCK[connection.vendor]
+    statement = COUNT.format(
+        rows=", ".join([f"(%s, %s, %s, 1, 1, {now}, {later})"] * len(keys)),
+        is_over="known.count = 0 OR known.expires_at <= excluded.counted_at",
+        delayed=", ".join(f"'{kind}'" for kind, limit in limits.items() if limit.delay) or "''",
+    )
+    parameters: list[Any] = []
     for key in keys:
-        wanted |= Q(kind=key.kind, subject=key.subject, address=key.address)
-    return Throttle.objects.filter(wanted)
+        seconds = limits[key.kind].window.total_seconds()
+        parameters += [key.kind, key.subject, key.address, seconds]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _lock(pk: int, kind: str, count: int, limit: Limit) -> None:
+    ends = F("counted_at") + limit.delay_after(count) if limit.delay else F("expires_at")
+    row = Throttle.objects.filter(pk=pk)
+    row.update(locked_until=ends, expires_at=Greatest("expires_at", ends))
+    logger.warning("locked", extra={"kind": kind, "count": count})
+
+
+def _key(kind: str, subject: Any, address: Any) -> Key:
+    """The key of a row, whose bytes come as the database's driver has them."""
+    return Key(kind, bytes(subject), bytes(address))

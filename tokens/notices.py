@@ -19,9 +19,12 @@ KNOWN_FOR = timedelta(days=30)
 
 def tell_of_sign_in(device: IssuedToken) -> None:
     """Mail a new sign-in, unless it is the account's first or looks like one of the last month."""
-    former = list(device.user.devices.exclude(pk=device.pk).order_by("-created_at")[:100])
-    recent = [known for known in former if device.now - known.last_seen_at < KNOWN_FOR]
-    if not former or any(_looks_alike(device, known) for known in recent):
+    others = device.user.devices.exclude(pk=device.pk)
+    alike = others.filter(
+        browser=device.browser, os=device.os, last_seen_at__gt=device.now - KNOWN_FOR
+    )
+    places = alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
+    if any(_is_near(device, *place) for place in places) or not others.exists():
         return
     token = signing.dumps(str(device.pk), salt=NOT_ME_SALT)
     link = ("This wasn't me", settings.SITE_URL + reverse("not_me", args=[token]))
@@ -62,16 +65,11 @@ def _devices() -> tuple[str, str]:
     return ("Look at your devices", settings.SITE_URL + reverse("devices"))
 
 
-def _looks_alike(device: IssuedToken, known: IssuedToken) -> bool:
-    """The same client, and the same place or network."""
-    if (device.browser, device.os) != (known.browser, known.os):
-        return False
-    if device.location and device.location == known.location:
+def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool:
+    """The same place, or the network of one of the addresses."""
+    if device.location and device.location == location:
         return True
-    return device.ip_address is not None and _network(device.ip_address) in (
-        _network(known.ip_address),
-        _network(known.last_ip),
-    )
+    return device.ip_address is not None and _network(device.ip_address) in map(_network, addresses)
 
 
 def _network(address: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -145,7 +145,16 @@ def test_right_password_forgets_the_wrong_ones(sign_in, alice):
 def test_right_passwords_do_not_count(sign_in, alice):
     for _ in range(60):
         assert sign_in("alice", PASSWORD).status_code == 200
-    assert sum(Throttle.objects.values_list("count", flat=True)) == 0
+    assert not Throttle.objects.exists()
+
+
+def test_right_password_takes_only_its_own_try_from_the_network(sign_in, alice):
+    sign_in("somebody")
+    sign_in("somebody else")
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+    counts = Throttle.objects.filter(subject=b"").values_list("kind", "count", "undecided")
+    assert [*counts] == [("login_address", 2, 0)]
 
 
 def test_lock_ends_and_a_right_password_passes(sign_in, lock_out, alice):
@@ -693,6 +702,30 @@ def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
     assert not Throttle.objects.filter(expires_at__lt=Now() - timedelta(days=1)).exists()
 
 
+def test_tries_that_were_never_decided_end_with_their_window(sign_in, db):
+    """As after a crash: they count as wrong, and no longer than wrong ones."""
+    sign_in("somebody")
+    Throttle.objects.update(undecided=F("count"))
+    sign_in("somebody")
+    assert {*Throttle.objects.values_list("count", "undecided")} == {(2, 1)}
+
+    wait(days=1)
+    sign_in("somebody")
+
+    assert {*Throttle.objects.values_list("count", "undecided")} == {(1, 0)}
+
+
+def test_window_begins_with_the_first_try_that_is_still_counted(sign_in, db):
+    sign_in("somebody")
+    Throttle.objects.update(count=0)
+    wait(minutes=10)
+
+    sign_in("somebody")
+
+    [left] = [row.expires_at - row.now for row in Throttle.objects.timed().filter(subject=b"")]
+    assert timedelta(minutes=14) < left <= timedelta(minutes=15)
+
+
 @pytest.mark.asvs("6.3.1")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("path", ["/api/v1/login", *PAGES])
@@ -761,6 +794,7 @@ def test_login_that_finds_no_place_is_unavailable_and_does_not_count(sign_in, al
         answer = sign_in("alice", PASSWORD)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer.headers["Retry-After"] == "5"
+    assert not Throttle.objects.exists()
     full.release()
 
     assert sign_in("alice", PASSWORD).status_code == 200

@@ -81,13 +81,14 @@ def lock(user: User) -> datetime:
     revoke each other at once would wait for each other. Raise Refused if the account is not what
     was verified.
     """
-    users = User.objects.select_for_update(no_key=True).annotate(now=Now())
-    locked = users.filter(pk=user.pk).first()
-    if locked is None or not locked.is_active:
+    users = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True)
+    found = users.values_list("password_changed_at", Now()).first()
+    if found is None:
         raise Refused("user_inactive")
-    if locked.password_changed_at != user.password_changed_at:
+    password_changed_at, now = found
+    if password_changed_at != user.password_changed_at:
         raise Refused("password_changed")
-    return locked.now
+    return now
 
 
 def find(handle: str, kind: str) -> IssuedToken:

@@ -8,6 +8,7 @@ from django.db import transaction
 from accounts.models import User
 from tokens import notices, signing
 from tokens.client import Client, DeviceType, clean_text, locate, parse_user_agent
+from tokens.compiled import count_live
 from tokens.flows.base import Pair, access_token_of, lock, log, log_revocation, pair_of
 from tokens.models import IssuedToken, State, idle_timeout, lifetime
 
@@ -99,9 +100,9 @@ def _add_device(
 def _make_room(user: User) -> None:
     """Revoke what exceeds the limit once one more is added: first the devices never used since
     their sign-in, then the least recently seen."""
-    live = user.devices.live()
-    excess = live.count() - settings.MAX_DEVICES_PER_USER + 1
+    excess = count_live(user.pk) - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
+        live = user.devices.live()
         unused = live.never_used().order_by("created_at").values_list("pk", flat=True)
         by_use = live.order_by("last_seen_at").values_list("pk", flat=True)
         first = list(dict.fromkeys([*unused, *by_use]))[:excess]

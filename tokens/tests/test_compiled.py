@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tokens import compiled
-from tokens.compiled import find_device
+from tokens.compiled import count_live, find_device
 from tokens.models import IssuedToken, State
 
 Kind = IssuedToken.Kind
@@ -184,6 +184,27 @@ def test_execute_wrapper_sees_the_query(alice):
         find_device(DIGEST)
 
     assert [sql.split()[0] for sql in seen] == ["SELECT"]
+
+
+def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_queries):
+    ended = [
+        {"idle_at": MOMENTS[0]},
+        {"expires_at": MOMENTS[1]},
+        {"revoked_at": MOMENTS[0], "revoked_reason": "staff"},
+        {"password_epoch": MOMENTS[0]},
+    ]
+    lives = [{}, {"idle_at": timezone.now() + timedelta(days=1)}, {"idle_at": None}]
+    for number, values in enumerate(ended + lives):
+        new_device(alice, hash=bytes([number]), **values)
+    new_device(bob)
+
+    with django_assert_num_queries(1):
+        assert count_live(alice.pk) == 3
+    assert alice.devices.live().count() == 3
+    assert count_live(bob.pk) == 1
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    assert count_live(bob.pk) == bob.devices.live().count() == 0
+    assert count_live(0) == 0
 
 
 @pytest.mark.django_db(transaction=True)

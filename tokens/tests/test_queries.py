@@ -1,4 +1,5 @@
-"""What a request costs: one SELECT for row and user, and at most one UPDATE."""
+"""What a request costs: one SELECT for row and user, and at most one UPDATE; and what a sign-in
+costs, which counts its try, decides it, and adds a device."""
 
 import cProfile
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Role, User
 from config.urls import urlpatterns as site_urls
-from conftest import FIREFOX
+from conftest import FIREFOX, PASSWORD
 from tokens.authentication import IssuedTokenAuthentication
 from tokens.models import IssuedToken
 
@@ -269,8 +270,78 @@ def test_logout_costs_one_statement_more(phone):
         assert phone.post("logout").status_code == 204
 
 
+def in_transaction(*statements):
+    """The statements of one transaction, which within that of the test is a savepoint."""
+    return ["SAVEPOINT", *statements, "RELEASE"]
+
+
+# The user, a lock that holds, and the try on all that it counts for.
+TRY = ["SELECT", "SELECT", *in_transaction("INSERT")]
+SUCCESS = in_transaction("DELETE")
+FAILURE = in_transaction("UPDATE", "DELETE")  # of stale counts
+# The user again, the number of live devices, the new one.
+NEW_DEVICE = ["SELECT", "SELECT", "INSERT"]
+
+
+def log_in(api, password=PASSWORD):
+    return api().post("login", {"username": "alice", "password": password}).status_code
+
+
+def test_login_costs_three_transactions(new_phone, api):
+    known_client = ["SELECT"]
+    with costs(*TRY, *SUCCESS, *in_transaction(*NEW_DEVICE, "UPDATE"), *known_client):
+        assert log_in(api) == 200
+
+
+def test_login_after_a_wrong_password_costs_one_statement_more(new_phone, api):
+    """The network's count is not gone with the account's."""
+    log_in(api, "wrong")
+    success = in_transaction("DELETE", "UPDATE")
+    with costs(*TRY, *success, *in_transaction(*NEW_DEVICE, "UPDATE"), "SELECT"):
+        assert log_in(api) == 200
+
+
+def test_refused_login_costs_two_transactions(alice, api):
+    with costs(*TRY, *FAILURE):
+        assert log_in(api, "wrong") == 401
+
+
+def test_wrong_password_that_locks_costs_one_statement_a_lock_more(alice, api):
+    for _ in range(4):
+        log_in(api, "wrong")
+    name_and_account = ["UPDATE", "UPDATE"]
+    with costs(*TRY[:-1], *name_and_account, TRY[-1], *FAILURE):
+        assert log_in(api, "wrong") == 401
+
+
+def test_locked_login_reads_and_writes_nothing(alice, api):
+    for _ in range(5):
+        log_in(api, "wrong")
+    with costs("SELECT", "SELECT"):
+        assert log_in(api) == 429
+
+
+def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
+    browser(alice)
+    last_login = in_transaction("UPDATE")  # Django's
+    with costs(*TRY, *SUCCESS, *in_transaction(*NEW_DEVICE), "SELECT", *last_login):
+        browser(alice)
+
+
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
 CEILING = {"sqlite": 200, "postgresql": 280}
+LOGIN_CEILING = {"sqlite": 19_500, "postgresql": 20_600}
+
+
+def test_login_stays_below_its_ceiling_of_calls(new_phone, api):
+    """A count and not a time, the test client's own calls included."""
+    log_in(api)
+    profile = cProfile.Profile()
+
+    assert profile.runcall(log_in, api) == 200
+
+    calls = sum(entry.callcount for entry in profile.getstats())
+    assert calls <= LOGIN_CEILING[connection.vendor]
 
 
 def test_authentication_stays_below_its_ceiling_of_calls(phone):
@@ -314,7 +385,9 @@ def test_list_of_devices_costs_the_same_for_one_and_for_twenty(phone, api, alice
     twenty = cost()
 
     assert (one[1], twenty[1]) == (1, 20)
-    assert one[0] == twenty[0] == 3  # who is asking, how many, which
+    assert one[0] == twenty[0]
+    with costs("SELECT", "SELECT", "SELECT"):  # who is asking, how many, which
+        phone.get(path)
 
 
 @pytest.mark.parametrize("path", ["users", "roles", "users/alice/devices"])
