@@ -258,6 +258,8 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+# Nothing here takes a file, and Django would write one of any size to disk to look for the fields.
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"

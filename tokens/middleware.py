@@ -61,7 +61,16 @@ class ClientAddressMiddleware(MiddlewareMixin):
 
 class HeadersMiddleware(MiddlewareMixin):
     """Headers that every answer carries unless it says otherwise: it is not to be stored
-    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3)."""
+    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3).
+
+    TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
+    """
+
+    def process_request(self, request):
+        if request.method in ("TRACE", "CONNECT"):
+            answer = {"detail": "Method not allowed.", "code": "method_not_allowed"}
+            return JsonResponse(answer, status=405, headers={"Allow": ""})
+        return None
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
