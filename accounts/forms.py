@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts import throttling
 from accounts.mail import send_mail
 from accounts.models import User
-from accounts.throttling import TooManyAttempts
+from accounts.throttling import TooManyAttempts, log_too_many
 
 
 class ThrottledForm(forms.BaseForm):
@@ -25,6 +25,7 @@ class ThrottledForm(forms.BaseForm):
         try:
             yield
         except TooManyAttempts as refusal:
+            log_too_many()
             self.refusal = refusal
             raise ValidationError(str(refusal), code="throttled") from None
 

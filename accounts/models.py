@@ -1,3 +1,4 @@
+import logging
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
@@ -12,6 +13,8 @@ from django.utils import timezone
 from accounts.roles import BUILT_IN
 from accounts.signals import users_deactivated
 from accounts.validators import validate_printable
+
+logger = logging.getLogger(__name__)
 
 # ASCII, because "without regard to case" means the same on every database for no other letters,
 # and because no two of these look alike.
@@ -206,10 +209,13 @@ class User(AbstractUser):
             self.password_changed_at = timezone.now()
             if fields is not None:
                 kwargs["update_fields"] = {*fields, "password_changed_at"}
+        is_change = self._password is not None and not self._state.adding
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
+        if is_change:
+            logger.info("password changed", extra={"user": self.pk})
         if unsaved_password is not None:
             self._password = unsaved_password
 

@@ -146,6 +146,8 @@ def check_password(user: User, password: str, *, device: object) -> bool:
     with _testing(_begin([key])) as attempt:
         if user.check_password(password):
             attempt.succeed()
+    if not attempt.has_succeeded:
+        logger.info("password refused", extra={"user": user.pk, "device": str(device)})
     return attempt.has_succeeded
 
 
@@ -215,6 +217,11 @@ def hash_network(address: str) -> bytes:
 def hash_text(purpose: str, text: str) -> bytes:
     value = text.encode(errors="surrogatepass")
     return salted_hmac(f"accounts.throttling.{purpose}", value, algorithm="sha256").digest()
+
+
+def log_too_many() -> None:
+    """On a page. The API logs all its refusals in one place."""
+    logger.info("request refused", extra={"status": 429, "code": "throttled"})
 
 
 def in_words(seconds: int) -> str:

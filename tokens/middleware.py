@@ -17,7 +17,7 @@ from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
 from accounts.hashers import Busy
 from accounts.logs import current_request
 from accounts.models import User
-from accounts.throttling import TooManyAttempts
+from accounts.throttling import TooManyAttempts, log_too_many
 from tokens import flows
 from tokens.client import Client, client_address, is_trusted
 from tokens.models import IssuedToken
@@ -138,6 +138,7 @@ def get_user(request: HttpRequest) -> User | AnonymousUser:
 
 
 def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
+    log_too_many()
     answer = render(request, "429.html", {"refusal": refusal}, status=429)
     answer.headers["Retry-After"] = str(refusal.wait)
     return answer
