@@ -302,9 +302,10 @@ class Throttle(models.Model):
         ADDRESS = "login_address", "signing in from a network"
         ACCOUNT = "login_account", "signing in to an account"
         PASSWORD = "password", "the password on a signed-in device"
-        SIGNUP = "signup", "signing up from a network"
+        SIGNUP = "signup", "signing up, and new names, from a network"
         RESET = "reset", "reset links to an account"
         RESET_ADDRESS = "reset_address", "reset links from a network"
+        MAIL = "mail", "mails to an address that is not verified"
 
     kind = models.CharField(max_length=13, choices=Kind)
     subject = models.BinaryField(max_length=32, default=b"")

@@ -35,9 +35,10 @@ TOO_MANY = {
     Kind.ADDRESS: "sign-in attempts",
     Kind.ACCOUNT: "sign-in attempts",
     Kind.PASSWORD: "wrong passwords",
-    Kind.SIGNUP: "sign-ups from your network",
+    Kind.SIGNUP: "sign-ups and new names from your network",
     Kind.RESET: "requests for a reset link",
     Kind.RESET_ADDRESS: "requests for a reset link",
+    Kind.MAIL: "mails",
 }
 
 
@@ -88,6 +89,7 @@ def limit_of(kind: str) -> Limit:
         Kind.SIGNUP: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
         Kind.RESET: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
         Kind.RESET_ADDRESS: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+        Kind.MAIL: Limit(settings.MAILS_PER_HOUR, HOUR),
     }[Kind(kind)]
 
 
@@ -152,7 +154,8 @@ def check_password(user: User, password: str, *, device: object) -> bool:
 
 
 def count_signup(address: str) -> None:
-    """Raise TooManyAttempts if the network has signed up too often."""
+    """Raise TooManyAttempts if the network has asked too often for a name: the answer tells
+    whether somebody has it."""
     _count_address(Kind.SIGNUP, address)
 
 
@@ -161,9 +164,23 @@ def count_reset_request(address: str) -> None:
     _count_address(Kind.RESET_ADDRESS, address)
 
 
-def count_reset_mail(user: User) -> None:
-    """Raise TooManyAttempts if the user was mailed too many links."""
-    _begin([Key(Kind.RESET, subject_of_user(user))]).fail()
+def count_reset_mail(user: User | None, email: str) -> None:
+    """Raise TooManyAttempts if the user of that address, or nobody, was mailed too many links."""
+    subject = subject_of_user(user) if user else hash_text("nobody", canonical(email))
+    _begin([Key(Kind.RESET, subject)]).fail()
+
+
+def may_mail(email: str) -> bool:
+    """Whether one more mail may go to the address. One that nobody has verified may be that of
+    somebody who never heard of this site, so mails to it are counted."""
+    verified = User.objects.with_email(email).filter(email_verified_at__isnull=False)
+    if verified.exists() or not email:
+        return bool(email)
+    try:
+        _begin([Key(Kind.MAIL, subject_of_name(email))]).fail()
+    except TooManyAttempts:
+        return False
+    return True
 
 
 @transaction.atomic
