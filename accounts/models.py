@@ -94,7 +94,9 @@ def _label(permission: Permission) -> str:
 
 class UserQuerySet(models.QuerySet):
     def update(self, **kwargs):
-        """Update as ever, and tell of the users it left inactive."""
+        """Update as ever, stamp new passwords, and tell of the users it left inactive."""
+        if "password" in kwargs:
+            kwargs.setdefault("password_changed_at", timezone.now())
         if "is_active" not in kwargs:
             return super().update(**kwargs)
         with transaction.atomic(using=self.db):
