@@ -140,6 +140,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         "server_side_binding": True,
         "prepare_threshold": 5,
     }
+    # A server that does not answer is gone: in a request, whose answer is 503, and in a command.
+    _database["OPTIONS"].setdefault("connect_timeout", 10)
     # A server that restarts or a firewall that forgets costs nobody an error. The price is one
     # round trip a request. A pool asks the same question and is no quicker where a worker has
     # one thread.
