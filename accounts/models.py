@@ -167,6 +167,8 @@ class User(AbstractUser):
     email = models.EmailField("email address", validators=[validate_printable])
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    # How many were tried before the one that signs in now, as the backend counted them.
+    wrong_passwords = 0
     _password: str | None
     groups = None  # type: ignore[assignment]
     roles = models.ManyToManyField(Role, blank=True, related_name="users")

@@ -94,11 +94,13 @@ def limit_of(kind: str) -> Limit:
 
 
 class Attempt:
-    """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings."""
+    """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings.
+    `wrong`: how many on the subject failed before it."""
 
     def __init__(self, rows: list[Throttle], *, is_blind: bool = False) -> None:
         self.rows = Throttle.objects.filter(pk__in=[row.pk for row in rows])
         self.is_blind = is_blind
+        self.wrong = max(row.count - row.undecided if row.subject else 0 for row in rows)
         self.has_succeeded = False
 
     @transaction.atomic

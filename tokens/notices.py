@@ -18,14 +18,20 @@ KNOWN_FOR = timedelta(days=30)
 
 
 def tell_of_sign_in(device: IssuedToken) -> None:
-    """Mail a new sign-in, unless it is the account's first or looks like one of the last month."""
+    """Mail a new sign-in, unless it is the account's first or looks like one of the last month;
+    one that came after many wrong passwords in any case (ASVS 6.3.5)."""
     former = list(device.user.devices.exclude(pk=device.pk).order_by("-created_at")[:100])
     recent = [known for known in former if device.now - known.last_seen_at < KNOWN_FOR]
-    if not former or any(_looks_alike(device, known) for known in recent):
+    is_new = bool(former) and not any(_looks_alike(device, known) for known in recent)
+    wrong = device.user.wrong_passwords
+    if wrong < settings.LOGIN_ATTEMPTS:
+        wrong = 0
+    if not (is_new or wrong):
         return
     token = signing.dumps(str(device.pk), salt=NOT_ME_SALT)
     link = ("This wasn't me", settings.SITE_URL + reverse("not_me", args=[token]))
-    _send(device.user, "New sign-in", "new_sign_in", link, device=device)
+    context = {"device": device, "is_new": is_new, "wrong": wrong}
+    _send(device.user, "New sign-in", "new_sign_in", link, **context)
 
 
 def tell_of_password_change(user: User) -> None:
