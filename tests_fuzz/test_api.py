@@ -19,9 +19,30 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from conftest import PASSWORD
 from tokens.models import IssuedToken
 
-# What a description cannot say, and so no fault: rules beyond the shape of a value (a password is
-# wrong, a role unknown), and that DRF reads a number as text and an odd `page_size` as none.
-LENIENT = [negative_data_rejection, positive_data_acceptance]
+# What a description cannot say of these operations, and so no fault. The checks hold for the rest.
+LENIENT = {
+    # DRF reads an odd `page_size` as none, and a number as text; to log in, the known name
+    # takes the place of one that was made up to be wrong.
+    negative_data_rejection: {
+        "GET /api/v1/devices",
+        "GET /api/v1/roles",
+        "GET /api/v1/users",
+        "GET /api/v1/users/{username}/devices",
+        "POST /api/v1/login",
+        "POST /api/v1/roles",
+        "PATCH /api/v1/roles/{name}",
+    },
+    # Rules beyond the shape of a value: a password is wrong or too common, a name unknown.
+    positive_data_acceptance: {
+        "POST /api/v1/signup",
+        "POST /api/v1/reauthenticate",
+        "POST /api/v1/password",
+        "PATCH /api/v1/me",
+        "POST /api/v1/roles",
+        "PATCH /api/v1/roles/{name}",
+        "POST /api/v1/users/devices/revoke",
+    },
+}
 DEVICES = {
     "alice": "a11ce000-0000-4000-8000-000000000001",
     "bob": "b0b00000-0000-4000-8000-000000000001",
@@ -140,7 +161,9 @@ def test_api_keeps_to_its_description(case, who, phones):
     with one_request():
         answer = case.call_and_validate(
             headers={"Authorization": f"Bearer {phone.pair['access_token']}"},
-            excluded_checks=LENIENT,
+            excluded_checks=[
+                check for check, operations in LENIENT.items() if case.operation.label in operations
+            ],
         )
 
         # A device that the request ended, or gave another handle, is not let in again.
