@@ -95,7 +95,7 @@ def test_uncommon_password_is_accepted_whatever_it_is_made_of(password):
     ],
 )
 def test_no_password_takes_long_to_refuse(password):
-    """Anybody may send one to the sign-up. In seconds of the processor, which others do not take."""
+    """Anybody may send one to the sign-up. Seconds of the processor, which nobody else takes."""
     began = time.process_time()
     refusals(password)
     assert time.process_time() - began < 0.25
