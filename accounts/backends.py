@@ -30,6 +30,7 @@ class RoleBackend(ModelBackend):
             elif user.check_password(password):
                 attempt.succeed()
         if attempt.has_succeeded:
+            user.wrong_passwords = attempt.wrong
             return user
         # Not the name that was typed: people type passwords there.
         logger.info("login refused", extra={"user": user and user.pk})

@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts import throttling
 from accounts.mail import send_mail
 from accounts.models import User
-from accounts.throttling import TooManyAttempts
+from accounts.throttling import TooManyAttempts, log_too_many
 
 
 class ThrottledForm(forms.BaseForm):
@@ -25,6 +25,7 @@ class ThrottledForm(forms.BaseForm):
         try:
             yield
         except TooManyAttempts as refusal:
+            log_too_many()
             self.refusal = refusal
             raise ValidationError(str(refusal), code="throttled") from None
 
@@ -79,12 +80,16 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
 
 
 class ForgottenPasswordForm(PasswordResetForm):
-    """What a person fills in for themselves: so many mails an hour, and the same answer beyond."""
+    """What a person fills in for themselves: so many mails an hour, and the same answer beyond.
+
+    For an address that is nobody's the mail is written too, to a user without one, and not sent:
+    whether there is an account is not told by time either (ASVS 6.3.8).
+    """
 
     def get_users(self, email):
-        for user in super().get_users(email):
-            try:
-                throttling.count_reset_mail(user)
-            except TooManyAttempts:
-                continue
-            yield user
+        user = super().get_users(email).first()
+        try:
+            throttling.count_reset_mail(user, email)
+        except TooManyAttempts:
+            return []
+        return [user or User()]

@@ -37,10 +37,11 @@ class JSONFormatter(logging.Formatter):
 
 
 def _event(record: logging.LogRecord) -> str:
-    """What happened. Django puts the path into its words about a request: not here."""
-    if record.name == "django.request":
-        return str(record.msg).partition(":")[0]
-    return record.getMessage()
+    """What happened. Django ends its words about a request with the path: not here."""
+    words = record.getMessage()
+    if record.name in ("django.request", "django.security.csrf") and record.args:
+        return words.removesuffix(f": {tuple(record.args)[-1]}")
+    return words
 
 
 def _where(request: HttpRequest | None) -> dict[str, Any]:

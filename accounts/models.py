@@ -1,3 +1,4 @@
+import logging
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
@@ -12,6 +13,8 @@ from django.utils import timezone
 from accounts.roles import BUILT_IN
 from accounts.signals import users_deactivated
 from accounts.validators import validate_printable
+
+logger = logging.getLogger(__name__)
 
 # ASCII, because "without regard to case" means the same on every database for no other letters,
 # and because no two of these look alike.
@@ -91,7 +94,9 @@ def _label(permission: Permission) -> str:
 
 class UserQuerySet(models.QuerySet):
     def update(self, **kwargs):
-        """Update as ever, and tell of the users it left inactive."""
+        """Update as ever, stamp new passwords, and tell of the users it left inactive."""
+        if "password" in kwargs:
+            kwargs.setdefault("password_changed_at", timezone.now())
         if "is_active" not in kwargs:
             return super().update(**kwargs)
         with transaction.atomic(using=self.db):
@@ -166,6 +171,8 @@ class User(AbstractUser):
     email = models.EmailField("email address", validators=[validate_printable])
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
+    # How many were tried before the one that signs in now, as the backend counted them.
+    wrong_passwords = 0
     _password: str | None
     groups = None  # type: ignore[assignment]
     roles = models.ManyToManyField(Role, blank=True, related_name="users")
@@ -210,10 +217,13 @@ class User(AbstractUser):
             self.password_changed_at = timezone.now()
             if fields is not None:
                 kwargs["update_fields"] = {*fields, "password_changed_at"}
+        is_change = self._password is not None and not self._state.adding
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
+        if is_change:
+            logger.info("password changed", extra={"user": self.pk})
         if unsaved_password is not None:
             self._password = unsaved_password
 
@@ -300,9 +310,10 @@ class Throttle(models.Model):
         ADDRESS = "login_address", "signing in from a network"
         ACCOUNT = "login_account", "signing in to an account"
         PASSWORD = "password", "the password on a signed-in device"
-        SIGNUP = "signup", "signing up from a network"
+        SIGNUP = "signup", "signing up, and new names, from a network"
         RESET = "reset", "reset links to an account"
         RESET_ADDRESS = "reset_address", "reset links from a network"
+        MAIL = "mail", "mails to an address that is not verified"
 
     kind = models.CharField(max_length=13, choices=Kind)
     subject = models.BinaryField(max_length=32, default=b"")

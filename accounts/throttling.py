@@ -38,9 +38,10 @@ TOO_MANY = {
     Kind.ADDRESS: "sign-in attempts",
     Kind.ACCOUNT: "sign-in attempts",
     Kind.PASSWORD: "wrong passwords",
-    Kind.SIGNUP: "sign-ups from your network",
+    Kind.SIGNUP: "sign-ups and new names from your network",
     Kind.RESET: "requests for a reset link",
     Kind.RESET_ADDRESS: "requests for a reset link",
+    Kind.MAIL: "mails",
 }
 
 # One more try on each key, but for those that are locked: these are not returned. The ORM, whose
@@ -57,7 +58,7 @@ ON CONFLICT (subject, address, kind) DO UPDATE SET
     expires_at = CASE WHEN {is_over} OR known.kind IN ({delayed})
         THEN excluded.expires_at ELSE known.expires_at END
 WHERE known.locked_until IS NULL OR known.locked_until <= excluded.counted_at
-RETURNING id, kind, subject, address, count
+RETURNING id, kind, subject, address, count, undecided
 """
 # The database's clock, and what it will show so many seconds later.
 CLOCK = {
@@ -116,16 +117,29 @@ def limit_of(kind: str) -> Limit:
         Kind.SIGNUP: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
         Kind.RESET: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
         Kind.RESET_ADDRESS: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+        Kind.MAIL: Limit(settings.MAILS_PER_HOUR, HOUR),
     }[Kind(kind)]
 
 
-class Attempt:
-    """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings."""
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A row with one more try in its `count`, of which so many are `undecided`."""
 
-    def __init__(self, pks: list[int], *, is_blind: bool = False) -> None:
-        self.size = len(pks)
-        self.rows = Throttle.objects.filter(pk__in=pks)
+    pk: int
+    key: Key
+    count: int
+    undecided: int
+
+
+class Attempt:
+    """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings.
+    `wrong`: how many on the subject failed before it."""
+
+    def __init__(self, rows: list[Counted], *, is_blind: bool = False) -> None:
+        self.size = len(rows)
+        self.rows = Throttle.objects.filter(pk__in=[row.pk for row in rows])
         self.is_blind = is_blind
+        self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)
         self.has_succeeded = False
 
     @transaction.atomic
@@ -177,11 +191,14 @@ def check_password(user: User, password: str, *, device: object) -> bool:
     with _testing(_begin([key])) as attempt:
         if user.check_password(password):
             attempt.succeed()
+    if not attempt.has_succeeded:
+        logger.info("password refused", extra={"user": user.pk, "device": str(device)})
     return attempt.has_succeeded
 
 
 def count_signup(address: str) -> None:
-    """Raise TooManyAttempts if the network has signed up too often."""
+    """Raise TooManyAttempts if the network has asked too often for a name: the answer tells
+    whether somebody has it."""
     _count_address(Kind.SIGNUP, address)
 
 
@@ -190,9 +207,23 @@ def count_reset_request(address: str) -> None:
     _count_address(Kind.RESET_ADDRESS, address)
 
 
-def count_reset_mail(user: User) -> None:
-    """Raise TooManyAttempts if the user was mailed too many links."""
-    _begin([Key(Kind.RESET, subject_of_user(user))]).fail()
+def count_reset_mail(user: User | None, email: str) -> None:
+    """Raise TooManyAttempts if the user of that address, or nobody, was mailed too many links."""
+    subject = subject_of_user(user) if user else hash_text("nobody", canonical(email))
+    _begin([Key(Kind.RESET, subject)]).fail()
+
+
+def may_mail(email: str) -> bool:
+    """Whether one more mail may go to the address. One that nobody has verified may be that of
+    somebody who never heard of this site, so mails to it are counted."""
+    verified = User.objects.with_email(email).filter(email_verified_at__isnull=False)
+    if verified.exists() or not email:
+        return bool(email)
+    try:
+        _begin([Key(Kind.MAIL, subject_of_name(email))]).fail()
+    except TooManyAttempts:
+        return False
+    return True
 
 
 @transaction.atomic
@@ -258,6 +289,11 @@ def hash_network(address: str) -> bytes:
 def hash_text(purpose: str, text: str) -> bytes:
     value = text.encode(errors="surrogatepass")
     return salted_hmac(f"accounts.throttling.{purpose}", value, algorithm="sha256").digest()
+
+
+def log_too_many() -> None:
+    """On a page. The API logs all its refusals in one place."""
+    logger.info("request refused", extra={"status": 429, "code": "throttled"})
 
 
 def in_words(seconds: int) -> str:
@@ -339,18 +375,17 @@ def _count(told: Sequence[Key], untold: Sequence[Key]) -> Attempt | None:
     limits = {key.kind: limit_of(key.kind) for key in keys}
     with transaction.atomic(durable=True):
         rows = _add_one(keys, limits)
-        counted = {_key(kind, subject, address) for _, kind, subject, address, _ in rows}
-        if not counted.issuperset(told):
+        if not {row.key for row in rows}.issuperset(told):
             transaction.set_rollback(True)
             return None
-        for pk, kind, _, _, count in rows:
-            if count >= limits[kind].tries:
-                _lock(pk, kind, count, limits[kind])
-    return Attempt([pk for pk, *_ in rows], is_blind=len(counted) < len(keys))
+        for row in rows:
+            if row.count >= limits[row.key.kind].tries:
+                _lock(row, limits[row.key.kind])
+    return Attempt(rows, is_blind=len(rows) < len(keys))
 
 
-def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[tuple[int, str, Any, Any, int]]:
-    """Count one try on each key that is not locked. Return id, key and count of these rows."""
+def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[Counted]:
+    """Count one try on each key that is not locked."""
     connection = connections[router.db_for_write(Throttle)]
     now, later = CLOCK[connection.vendor]
     statement = COUNT.format(
@@ -364,14 +399,18 @@ def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[tuple[int, s
         parameters += [key.kind, key.subject, key.address, seconds]
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchall()
+        return [
+            Counted(pk, _key(kind, subject, address), count, undecided)
+            for pk, kind, subject, address, count, undecided in cursor.fetchall()
+        ]
 
 
-def _lock(pk: int, kind: str, count: int, limit: Limit) -> None:
-    ends = F("counted_at") + limit.delay_after(count) if limit.delay else F("expires_at")
-    row = Throttle.objects.filter(pk=pk)
-    row.update(locked_until=ends, expires_at=Greatest("expires_at", ends))
-    logger.warning("locked", extra={"kind": kind, "count": count})
+def _lock(row: Counted, limit: Limit) -> None:
+    ends = F("counted_at") + limit.delay_after(row.count) if limit.delay else F("expires_at")
+    Throttle.objects.filter(pk=row.pk).update(
+        locked_until=ends, expires_at=Greatest("expires_at", ends)
+    )
+    logger.warning("locked", extra={"kind": row.key.kind, "count": row.count})
 
 
 def _key(kind: str, subject: Any, address: Any) -> Key:

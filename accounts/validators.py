@@ -71,14 +71,12 @@ class CommonPasswordValidator(password_validation.CommonPasswordValidator):
     def is_made_of_two(self, text: str) -> bool:
         """Whether the text is at most two different pieces in any order and number."""
         for first in self._pieces(text):
-            start = 0
+            start, seconds = 0, {first}
             while text.startswith(first, start):
                 start += len(first)
-                if start == len(text):
-                    return True
-                rest = text[start:]
-                if any(consists_of(rest, first, second) for second in self._pieces(rest)):
-                    return True
+                seconds.update(self._pieces(text[start : start + LONGEST_PIECE]))
+            if any(consists_of(text, first, second) for second in seconds):
+                return True
         return False
 
     def is_made_of_one(self, text: str) -> bool:

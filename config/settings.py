@@ -140,6 +140,8 @@ elif _database["ENGINE"] == "django.db.backends.postgresql":
         "server_side_binding": True,
         "prepare_threshold": 5,
     }
+    # A server that does not answer is gone: in a request, whose answer is 503, and in a command.
+    _database["OPTIONS"].setdefault("connect_timeout", 10)
     # A server that restarts or a firewall that forgets costs nobody an error. The price is one
     # round trip a request. A pool asks the same question and is no quicker where a worker has
     # one thread.
@@ -214,6 +216,7 @@ LOGIN_DELAY = duration("LOGIN_DELAY", timedelta(seconds=30))
 LOGIN_MAX_DELAY = duration("LOGIN_MAX_DELAY", timedelta(hours=1))
 SIGNUPS_PER_HOUR = number("SIGNUPS_PER_HOUR", 20)
 RESET_MAILS_PER_HOUR = number("RESET_MAILS_PER_HOUR", 5)
+MAILS_PER_HOUR = number("MAILS_PER_HOUR", 20)
 MAX_CONCURRENT_HASHES = number("MAX_CONCURRENT_HASHES", os.cpu_count() or 1)
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "login"
@@ -258,6 +261,8 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+# Nothing here takes a file, and Django would write one of any size to disk to look for the fields.
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/"

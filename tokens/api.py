@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from accounts import throttling
 from accounts.api import OpenView, get_user
 from accounts.exceptions import LoginFailed
 from accounts.models import User
@@ -188,8 +189,11 @@ class MeView(generics.GenericAPIView):
         user = request.user
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        serializer.check_names(user.pk)
         changes = serializer.validated_data
+        names = {"username", "email"} & changes.keys()
+        if any(changes[name] != getattr(user, name) for name in names):
+            throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
+        serializer.check_names(user.pk)
         if changes.get("username", user.username) != user.username:
             user.username = changes["username"]
             save_unique(user, update_fields=["username"])

@@ -17,7 +17,7 @@ from accounts.exceptions import RETRY_AFTER, UNAVAILABLE
 from accounts.hashers import Busy
 from accounts.logs import current_request
 from accounts.models import User
-from accounts.throttling import TooManyAttempts
+from accounts.throttling import TooManyAttempts, log_too_many
 from tokens import flows
 from tokens.client import Client, client_address, is_trusted
 from tokens.models import IssuedToken
@@ -61,7 +61,16 @@ class ClientAddressMiddleware(MiddlewareMixin):
 
 class HeadersMiddleware(MiddlewareMixin):
     """Headers that every answer carries unless it says otherwise: it is not to be stored
-    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3)."""
+    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3).
+
+    TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
+    """
+
+    def process_request(self, request):
+        if request.method in ("TRACE", "CONNECT"):
+            answer = {"detail": "Method not allowed.", "code": "method_not_allowed"}
+            return JsonResponse(answer, status=405, headers={"Allow": ""})
+        return None
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
@@ -129,6 +138,7 @@ def get_user(request: HttpRequest) -> User | AnonymousUser:
 
 
 def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
+    log_too_many()
     answer = render(request, "429.html", {"refusal": refusal}, status=429)
     answer.headers["Retry-After"] = str(refusal.wait)
     return answer

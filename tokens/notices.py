@@ -18,17 +18,17 @@ KNOWN_FOR = timedelta(days=30)
 
 
 def tell_of_sign_in(device: IssuedToken) -> None:
-    """Mail a new sign-in, unless it is the account's first or looks like one of the last month."""
-    others = device.user.devices.exclude(pk=device.pk)
-    alike = others.filter(
-        browser=device.browser, os=device.os, last_seen_at__gt=device.now - KNOWN_FOR
-    )
-    places = alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
-    if any(_is_near(device, *place) for place in places) or not others.exists():
+    """Mail a new sign-in, unless it is the account's first or looks like one of the last month;
+    one that came after many wrong passwords in any case (ASVS 6.3.5)."""
+    is_new, wrong = _is_new(device), device.user.wrong_passwords
+    if wrong < settings.LOGIN_ATTEMPTS:
+        wrong = 0
+    if not (is_new or wrong):
         return
     token = signing.dumps(str(device.pk), salt=NOT_ME_SALT)
     link = ("This wasn't me", settings.SITE_URL + reverse("not_me", args=[token]))
-    _send(device.user, "New sign-in", "new_sign_in", link, device=device)
+    context = {"device": device, "is_new": is_new, "wrong": wrong}
+    _send(device.user, "New sign-in", "new_sign_in", link, **context)
 
 
 def tell_of_password_change(user: User) -> None:
@@ -63,6 +63,17 @@ def _send(user: User, title: str, template: str, link: tuple[str, str], **contex
 
 def _devices() -> tuple[str, str]:
     return ("Look at your devices", settings.SITE_URL + reverse("devices"))
+
+
+def _is_new(device: IssuedToken) -> bool:
+    """Whether the account has other devices, none of them like this one in the last month: the
+    same client, and the same place or network."""
+    others = device.user.devices.exclude(pk=device.pk)
+    alike = others.filter(
+        browser=device.browser, os=device.os, last_seen_at__gt=device.now - KNOWN_FOR
+    )
+    places = alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
+    return not any(_is_near(device, *place) for place in places) and others.exists()
 
 
 def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool:

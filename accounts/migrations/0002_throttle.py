@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
             name='Throttle',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('login_pair', 'signing in to an account from a network'), ('login_address', 'signing in from a network'), ('login_account', 'signing in to an account'), ('password', 'the password on a signed-in device'), ('signup', 'signing up from a network'), ('reset', 'reset links to an account'), ('reset_address', 'reset links from a network')], max_length=13)),
+                ('kind', models.CharField(choices=[('login_pair', 'signing in to an account from a network'), ('login_address', 'signing in from a network'), ('login_account', 'signing in to an account'), ('password', 'the password on a signed-in device'), ('signup', 'signing up, and new names, from a network'), ('reset', 'reset links to an account'), ('reset_address', 'reset links from a network'), ('mail', 'mails to an address that is not verified')], max_length=13)),
                 ('subject', models.BinaryField(default=b'', max_length=32)),
                 ('address', models.BinaryField(db_index=True, default=b'', max_length=32)),
                 ('count', models.PositiveIntegerField(default=0, verbose_name='tries')),

@@ -9,6 +9,7 @@ from django.contrib.auth import authenticate
 from django.db import connection, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 
 from accounts import hashers, throttling
@@ -532,7 +533,7 @@ def sign_up(api, number, address="203.0.113.1"):
 def test_signup_is_bounded_by_network(api, db):
     for number in range(20):
         assert sign_up(api, number % 15).status_code in (201, 409)
-    detail = "Too many sign-ups from your network. Try again in 60 minutes."
+    detail = "Too many sign-ups and new names from your network. Try again in 60 minutes."
     assert_throttled(sign_up(api, 20), detail, 3600)
     assert sign_up(api, 20, "203.0.113.2").status_code == 201
     wait(hours=1)
@@ -551,7 +552,7 @@ def test_signup_page_is_bounded_by_network(client, db):
 
     assert answer.status_code == 429
     assert 3500 <= int(answer.headers["Retry-After"]) <= 3600
-    assert "Too many sign-ups from your network." in answer.content.decode()
+    assert "Too many sign-ups and new names from your network." in answer.content.decode()
 
 
 @pytest.mark.asvs("6.3.1")
@@ -588,6 +589,83 @@ def test_reset_requests_are_bounded_by_network(client, db):
 
     assert answer.status_code == 429
     assert "Too many requests for a reset link." in answer.content.decode()
+
+
+@pytest.mark.asvs("6.3.8")
+@pytest.mark.django_db(transaction=True)
+def test_reset_takes_the_same_work_for_an_unknown_address(client, alice, mailoutbox, hashed):
+    """The same statements, and the mail is written, to nobody: time would tell."""
+
+    def story(email):
+        written = []
+        receiver = lambda template, **kwargs: written.append(template.name)  # noqa: E731
+        template_rendered.connect(receiver)
+        for _ in range(7):
+            with CaptureQueriesContext(connection) as queries:
+                answer = client.post("/password/reset", {"email": email})
+            yield answer.status_code, answer.url, len(queries), list(written), len(hashed)
+            written.clear()
+        template_rendered.disconnect(receiver)
+
+    known = [*story(verified(alice).email)]
+    assert len(mailoutbox) == 5
+    assert known[0][3]
+    assert [*story("nobody@example.org")] == known
+    assert len(mailoutbox) == 5
+
+
+# Names and mails, of people who are signed in
+
+
+@pytest.mark.asvs("6.3.8")
+def test_profile_tells_of_no_more_names_than_signing_up_does(api, alice, bob):
+    phone = api(alice)
+    body = {"email": bob.email, "current_password": PASSWORD}
+    answers = [phone.patch("me", body) for _ in range(21)]
+
+    assert [answer.status_code for answer in answers] == [409] * 20 + [429]
+    assert answers[-1].json()["detail"].startswith("Too many sign-ups and new names from")
+    for same in ({"email": alice.email}, {"username": "alice"}):
+        assert phone.patch("me", {**same, "current_password": PASSWORD}).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", ["new address", "once more", "new name", "sign in"])
+def test_address_that_nobody_verified_is_mailed_so_often_an_hour(
+    api, browser, alice, mailoutbox, settings, caplog, way
+):
+    """Whoever signs up with somebody's address does not fill their mailbox."""
+    settings.MAILS_PER_HOUR = 3
+    phone, tab = api(alice), browser(alice)
+    mailoutbox.clear()
+    Throttle.objects.all().delete()
+    for number in range(5):
+        if way == "new address":
+            body = {"email": "victim@example.org", "current_password": PASSWORD}
+            assert phone.patch("me", body).status_code == 200
+        elif way == "once more":
+            assert tab.post("/account/").status_code == 302
+        elif way == "new name":
+            body = {"username": f"alice{number}", "current_password": PASSWORD}
+            assert phone.patch("me", body).status_code == 200
+        else:
+            api(HTTP_USER_AGENT=f"Client{number}/1").log_in(alice)
+
+    to = "victim@example.org" if way == "new address" else alice.email
+    assert [message.to for message in mailoutbox].count([to]) == 3
+    assert caplog.messages.count("mail not sent") == (4 if way == "new address" else 2)
+    wait(hours=1)
+    tab.post("/account/")
+    assert mailoutbox[-1].to == [alice.email]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_address_that_was_verified_is_mailed_whatever_happens(api, alice, mailoutbox, settings):
+    settings.MAILS_PER_HOUR = 1
+    phone = api(verified(alice))
+    for number in range(3):
+        phone.patch("me", {"username": f"alice{number}", "current_password": PASSWORD})
+    assert len(mailoutbox) == 3
 
 
 # Staff

@@ -8,6 +8,7 @@ from threading import Barrier, Thread
 import pytest
 from django.conf import settings
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
@@ -430,7 +431,18 @@ def change_by_two_partial_saves(user, api, browser, monkeypatch):
     user.save(update_fields=["password"])
 
 
+def change_by_queryset(user, api, browser, monkeypatch):
+    User.objects.filter(pk=user.pk).update(password=make_password(NEW_PASSWORD))
+
+
+def change_by_bulk_update(user, api, browser, monkeypatch):
+    user.password = make_password(NEW_PASSWORD)
+    User.objects.bulk_update([user], ["password"])
+
+
 CHANGES = [
+    change_by_queryset,
+    change_by_bulk_update,
     change_by_api,
     change_by_page,
     change_by_command,
@@ -717,16 +729,49 @@ def test_admin_shows_what_the_role_lets_see(browser, alice):
     assert page.get("/admin/tokens/issuedtoken/").status_code == 403
 
 
+def lose_by_sql(user, staff, page):
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM accounts_user_roles WHERE user_id = %s", [user.pk])
+
+
+def lose_by_admin(user, staff, page):
+    assert edit(page, user, roles=[]).status_code == 302
+
+
+def lose_by_api(user, staff, page):
+    assert staff.delete(f"users/{user.username}/roles/support").status_code == 204
+
+
+LOSSES = {
+    "user": lambda user, staff, page: user.roles.clear(),
+    "role": lambda user, staff, page: Role.objects.get(name="support").users.remove(user),
+    "queryset": lambda user, staff, page: User.roles.through.objects.all().delete(),
+    "admin": lose_by_admin,
+    "API": lose_by_api,
+    "SQL": lose_by_sql,
+}
+
+
 @pytest.mark.asvs("8.3.2")
-def test_lost_role_counts_at_the_next_request(api, browser, support):
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=list(LOSSES))
+def test_lost_role_counts_at_the_next_request(api, browser, support, root, lose):
     client, page = api(support), browser(support)
     assert client.get("users").status_code == 200
     assert page.get("/admin/accounts/user/").status_code == 200
 
-    support.roles.clear()
+    lose(support, api(root), browser(root))
 
     assert client.get("users").status_code == 403
     assert page.get("/admin/accounts/user/").status_code == 403
+
+
+@pytest.mark.asvs("8.3.2")
+def test_who_is_no_longer_staff_is_out_of_the_admin_at_the_next_request(browser, support):
+    page = browser(support)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE accounts_user SET is_staff = %s WHERE id = %s", [False, support.pk])
+
+    assert page.get("/admin/accounts/user/").status_code == 302
 
 
 @pytest.mark.asvs("8.3.2")

@@ -39,7 +39,6 @@ def change_password(user: User, device: IssuedToken) -> str:
         ended = others.revoke(reason=Reason.PASSWORD, by=user)
         user.save(update_fields=["password"])
         handle = _renew(device, now, password_epoch=user.password_changed_at)
-    log("password changed", device)
     log_revocation(ended, Reason.PASSWORD, user=user, by=user)
     notices.tell_of_password_change(user)
     return handle

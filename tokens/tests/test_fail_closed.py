@@ -1,7 +1,10 @@
 """A database that fails in the middle of a request lets nobody in: 503, when to come back, a log
 line, and nothing half done."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing, contextmanager
 
 import psycopg
@@ -176,6 +179,32 @@ def test_write_to_a_locked_database_fails_closed_and_works_afterwards(people, na
         assert REQUESTS[name](people).status_code in (200, 201, 204, 302)
     finally:
         connection.close()  # with its impatience
+
+
+@pytest.mark.asvs("16.5.2")
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has its timeout in settings")
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+def test_requests_do_not_wait_for_ever_and_commands_may(db, server):
+    """The waits of the tests above are set by them; these are the real ones."""
+    show = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+    ask = "import django; django.setup(); from django.db import connection; c = connection.cursor()"
+    ask += f'; c.execute("{show}"); print(*c.fetchone())'
+    environment = {name: value for name, value in os.environ.items() if name != "PGOPTIONS"}
+
+    def waits(code, **variables):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    assert waits(ask) == ["0", "0"]
+    assert waits(f"import config.{server}; {ask}") == ["10s", "20s"]
+    chosen = {"PGOPTIONS": "-c lock_timeout=3s"}  # as an operator may
+    assert waits(f"import config.{server}; {ask}", **chosen) == ["3s", "0"]
 
 
 @pytest.mark.asvs("16.5.3")

@@ -16,6 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import AsyncRequestFactory, RequestFactory
 from drf_spectacular.generators import SchemaGenerator
@@ -428,6 +429,37 @@ JSON_TYPES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/login", 400),
+        ("/admin/login/", 400),
+        ("/signup", 400),
+        ("/password/reset", 400),
+        ("/logout", 400),
+        ("/devices/sign-out-others/", 400),
+        ("/admin/accounts/user/add/", 400),
+        ("/api/v1/login", 415),
+        ("/api/v1/me", 415),
+    ],
+)
+def test_no_file_is_taken_in(browser, root, monkeypatch, path, status):
+    """Not even to look for the CSRF token behind it: a gigabyte would be on disk by then."""
+    monkeypatch.setattr(
+        "django.core.files.uploadhandler.FileUploadHandler.new_file",
+        lambda *args, **kwargs: pytest.fail("a file is taken in"),
+    )
+    tab = browser(root, enforce_csrf_checks=False, raise_request_exception=False)
+    tab.handler.enforce_csrf_checks = True
+    tab.get("/login")
+    file = SimpleUploadedFile("file", b"x" * 1000)
+
+    answer = tab.post(path, {"file": file, "csrfmiddlewaretoken": "x" * 32})
+
+    assert answer.status_code == status
+    assert root.devices.live().exists()
+
+
 def test_other_content_types_are_not_read(world):
     hostile = Hostile(world("root"))
     for method, path, fields in operations():
@@ -602,6 +634,33 @@ def test_every_method_everywhere(world, who):
         for method in ODD_METHODS:
             answer = hostile.send(method, path, b"{}")
             assert answer.status_code in (401, 403, 404, 405) or method == "get", (path, method)
+
+
+@pytest.mark.asvs("13.4.4")
+@pytest.mark.parametrize("who", ["anonymous", "alice", "root"])
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+def test_trace_is_for_no_address(client, browser, world, who, method):
+    """Also where a view answers whatever method it is asked by, as those of the admin do."""
+    client = client if who == "anonymous" else browser(User.objects.get(username=who))
+    hostile = Hostile(world(who))
+    pages = [
+        "/",
+        "/login",
+        "/logout",
+        "/devices/",
+        "/admin/",
+        "/admin/login/",
+        "/admin/accounts/user/",
+        "/password/reset/MQ/token",
+        "/email/token",
+        "/static/guestlist.js",
+        "/nothing",
+    ]
+    for path in PATHS:
+        assert hostile.send(method, path).status_code == 405, path
+    for path in pages:
+        answer = client.generic(method, path)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (405, "no-store"), path
 
 
 @pytest.mark.parametrize("who", ["alice", "root"])

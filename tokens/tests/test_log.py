@@ -7,10 +7,11 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.test import Client
 from django.utils.functional import SimpleLazyObject
 
 from accounts.logs import JSONFormatter, current_request
-from accounts.models import Role
+from accounts.models import Role, User
 from conftest import PASSWORD
 from tokens.tests.test_admin import revoke_by_page, url_of
 
@@ -139,6 +140,60 @@ def test_a_lock_and_what_it_refuses_are_logged(log, api, alice):
     assert only(lines, "request refused")["code"] == "throttled"
 
 
+@pytest.mark.asvs("16.3.1")
+@pytest.mark.parametrize("path", ["/login", "/admin/login/", "/api/v1/login"])
+def test_what_a_lock_refuses_is_logged_once_by_every_way_in(log, client, alice, path):
+    words = {"username": "alice", "password": "not my password"}
+    json_type = {"content_type": "application/json"} if "api" in path else {}
+    for _ in range(5):
+        client.post(path, words, **json_type)
+    log()
+    assert client.post(path, words, **json_type).status_code == 429
+    line = only(log(), "request refused")
+    assert (line["status"], line["code"], line["ip"]) == (429, "throttled", "127.0.0.1")
+
+
+@pytest.mark.asvs("16.3.1")
+@pytest.mark.parametrize("way", ["API", "page"])
+def test_a_wrong_password_on_a_signed_in_device_is_logged(log, api, browser, alice, age, way):
+    phone, tab = api(alice), browser(alice)
+    age(alice.devices.get(kind="browser"), minutes=20)
+    log()
+    if way == "API":
+        phone.post("reauthenticate", {"password": "not my password"})
+    else:
+        tab.post("/devices/sign-out-others/", {"password": "not my password"})
+    lines = log()
+    line = only(lines, "password refused")
+    kind = "api" if way == "API" else "browser"
+    assert line["user"] == alice.pk
+    assert line["device"] == str(alice.devices.get(kind=kind).pk)
+    assert "not my password" not in json.dumps(lines)
+
+
+@pytest.mark.asvs("16.3.1")
+@pytest.mark.django_db(transaction=True)
+def test_a_password_set_by_a_mailed_link_is_logged_once(log, client, alice, mailoutbox):
+    User.objects.filter(pk=alice.pk).update(email_verified_at=alice.date_joined)
+    client.post("/password/reset", {"email": alice.email})
+    link = mailoutbox[0].body.split()[-1].removeprefix("https://testserver")
+    page = client.get(link, follow=True).redirect_chain[-1][0]
+    log()
+    client.post(page, {"new_password1": PASSWORD * 2, "new_password2": PASSWORD * 2})
+    lines = log()
+    assert only(lines, "password changed")["user"] == alice.pk
+    assert PASSWORD not in json.dumps(lines)
+
+
+def test_a_password_set_on_the_server_is_logged(log, alice):
+    alice.set_password(PASSWORD * 2)
+    alice.save()
+    assert only(log(), "password changed")["user"] == alice.pk
+    alice.save()
+    User.objects.get(pk=alice.pk).save()
+    assert not log()
+
+
 @pytest.mark.asvs("16.3.3")
 def test_a_deactivation_is_logged(log, api, alice):
     api(alice)
@@ -231,6 +286,18 @@ def test_a_mailed_token_in_a_path_is_not_logged(log, client, db, settings):
     assert line["event"] == "Internal Server Error"
     client.get("/email/secret-token")
     assert "secret-token" not in json.dumps(log())
+
+
+@pytest.mark.asvs("16.2.5")
+@pytest.mark.parametrize("path", ["/email/", "/not-me/", "/password/reset/MQ/"])
+@pytest.mark.parametrize("origin", ["https://testserver", "https://evil.example"])
+def test_a_mailed_token_in_a_path_is_not_logged_for_want_of_a_csrf_token(log, db, path, origin):
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post(f"{path}secret-token", headers={"origin": origin}).status_code == 403
+    [line] = log()
+    assert line["event"].startswith("Forbidden (")
+    assert line["event"].endswith(".)")
+    assert "secret-token" not in json.dumps(line)
 
 
 @pytest.mark.asvs("16.2.4", "16.3.4")

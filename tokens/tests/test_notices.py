@@ -14,6 +14,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client as Browser
 
 from accounts import mail as accounts_mail
+from accounts.models import User
 from conftest import FIREFOX, PASSWORD
 from tokens import flows, notices
 from tokens.models import IssuedToken
@@ -107,6 +108,34 @@ def test_sign_in_on_an_unknown_device_is_told(sign_in, alice):
         assert f"{device.created_at:%-d %B %Y, %H:%M} UTC" in text
     assert path_in(message).startswith("/not-me/")
     assert str(device.pk) not in message.body
+
+
+@pytest.mark.asvs("6.3.5")
+@pytest.mark.parametrize("url", ["/api/v1/login", "/login", "/admin/login/"])
+@pytest.mark.parametrize(("wrong", "told"), [(4, False), (5, True), (9, True)])
+def test_success_after_many_wrong_passwords_is_told_though_the_device_is_known(
+    sign_in, mails_of, support, url, wrong, told
+):
+    """From wherever they were tried, by whichever of the account's names."""
+    User.objects.filter(pk=support.pk).update(email_verified_at=support.date_joined)
+    sign_in(support)
+
+    def post(name, password, address=BERN):
+        kind = {"content_type": "application/json"} if "api" in url else {}
+        browser = Browser(headers={"user-agent": FIREFOX}, REMOTE_ADDR=address)
+        return browser.post(url, {"username": name, "password": password}, **kind)
+
+    for number in range(wrong):
+        post(["support", support.email][number % 2], "guessed", f"198.51.100.{number}")
+    mails = mails_of(lambda: post("support", PASSWORD))
+
+    assert [message.subject for message in mails] == ["Guestlist: New sign-in"] * told
+    for message in mails:
+        for text in (message.body, html_of(message)):
+            assert f"was used to sign in, after {wrong} wrong passwords:" in " ".join(text.split())
+            assert "new to us" not in text
+        assert path_in(message).startswith("/not-me/")
+    assert mails_of(lambda: post("support", PASSWORD)) == []
 
 
 @pytest.mark.asvs("6.3.5")
@@ -558,6 +587,7 @@ def test_mail_arrives_in_the_background(api, alice, smtp, django_capture_on_comm
     with django_capture_on_commit_callbacks(execute=True):
         api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERLIN)
 
+    assert smtp.empty()  # it does not take the time of the answer, which would tell of it
     received = smtp.get(timeout=60)
 
     assert "Subject: Guestlist: New sign-in" in received
