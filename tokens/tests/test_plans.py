@@ -16,7 +16,7 @@ from tokens.models import DailyCount, IssuedToken
 USERS, DEVICES = 20_000, 10_000
 # Rows that a list counts, more than a page of it, and devices in a sample: the tables are smaller
 # than real ones, too.
-COUNTED, SAMPLED = 200, 100
+COUNTED, SAMPLED = 100, 100
 TABLES = "tokens_issuedtoken", "accounts_user"
 
 # What ends many devices counts them exactly, of how many people, and by client and place.
