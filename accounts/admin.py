@@ -27,7 +27,7 @@ admin.site.site_header = admin.site.site_title = "Guestlist"
 admin.site.index_title = "Administration"
 admin.site.enable_nav_sidebar = False  # the lists need the width
 
-LINKS_AT_ONCE = 100  # people who are sent a reset link by one request: a page of them
+LINKS_AT_ONCE = 100  # people who are sent a reset link by one request
 FOUND = 50  # users that a search shows by their name, and by their e-mail address
 
 

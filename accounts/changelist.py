@@ -39,6 +39,7 @@ class LargeChangeList(ChangeList):
 class LargeListAdmin(admin.ModelAdmin):
     """A list that neither counts nor sorts its table. `sortable_by` names what an index sorts."""
 
+    list_per_page = 50
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -52,7 +53,6 @@ class ReadOnlyAdmin(LargeListAdmin):
     """Rows to look at, the newest first, that nobody adds, changes or deletes."""
 
     list_display_links = None
-    list_per_page = 50
     ordering = ["-pk"]
 
     def has_add_permission(self, request):

@@ -95,7 +95,7 @@ def pages(client: Any) -> Iterator[Page]:
     yield Page("Incident, on ChromeOS", f"{DEVICES}incident/?os=ChromeOS")
 
     yield Page("Users", USERS)
-    yield Page("Users, last page", f"{USERS}?p={-(-min(COUNTED, User.objects.count()) // 100)}")
+    yield Page("Users, last page", f"{USERS}?p={-(-min(COUNTED, User.objects.count()) // 50)}")
     yield Page("Users, sorted by email", f"{USERS}?o=2")
     for name, query in filters_of(client, USERS):
         yield Page(f"Users, {name}", USERS + query)

@@ -208,7 +208,7 @@ def test_reset_link_is_not_sent_by_who_may_not_edit(
     assert mailoutbox == []
 
 
-def test_reset_links_go_to_one_page_of_people_at_once(browser, manager, mailoutbox, monkeypatch):
+def test_reset_links_go_to_so_many_people_at_once(browser, manager, mailoutbox, monkeypatch):
     """A list of a million is all selected by two clicks."""
     monkeypatch.setattr("accounts.admin.LINKS_AT_ONCE", 2)
     people = [make_user(name) for name in ("carol", "dave", "erin")]

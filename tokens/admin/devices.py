@@ -37,7 +37,6 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     ]
     list_display_links = ["client"]
     list_filter = [StateFilter, "kind", OSFilter, "created_at", ("revoked_reason", ReasonFilter)]
-    list_per_page = 50
     ordering = ["-created_at", "-id"]
     search_fields = ["id"]
     search_help_text = "Username, email address, IP address or network, or device id"

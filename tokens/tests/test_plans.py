@@ -17,7 +17,7 @@ from tokens.models import DailyCount, IssuedToken
 USERS, DEVICES = 20_000, 10_000
 # Rows that a list counts and the overview looks at: these tables are smaller than real ones. More
 # than the longest page holds, as in earnest: a list of one page is not cut.
-COUNTED = 101
+COUNTED = 100
 TABLES = "tokens_issuedtoken", "accounts_user"
 
 # What ends many devices counts them exactly, of how many people, and by client and place.
