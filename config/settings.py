@@ -7,6 +7,7 @@ default: no DEBUG, no host, no built-in secret. Durations are seconds in the env
 
 import ipaddress
 import os
+import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -118,6 +119,8 @@ _database = env.dj_db_url(
 DATABASES = {"default": _database}
 _database.setdefault("OPTIONS", {})
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if sqlite3.sqlite_version_info < (3, 35):
+        raise ImproperlyConfigured("DATABASE_URL: SQLite must be 3.35 or newer (RETURNING)")
     # Writers queue at BEGIN instead of failing when a read turns into a write. `synchronous`
     # stays FULL, SQLite's default: a revocation that was answered survives a power cut.
     _database["OPTIONS"] |= {
