@@ -41,6 +41,9 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Username or email address"
+        # Django's own takes no more than a username has; an address may be longer.
+        longest = User._meta.get_field("email").max_length
+        self.fields["username"].widget.attrs["maxlength"] = longest
 
     def clean(self):
         with self.throttled():

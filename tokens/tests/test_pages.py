@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core import mail
 from django.test import Client as Browser
+from django.utils import timezone
 
 from accounts.models import User
 from conftest import FIREFOX, PASSWORD, make_user
@@ -578,6 +579,20 @@ def test_signup_makes_an_account_and_signs_nobody_in(client, db, mails_of):
     assert "Welcome, carol." in page.text
     assert not IssuedToken.objects.exists()
     assert client.post("/login", {"username": "carol", "password": PASSWORD}).url == "/"
+
+
+def test_sign_in_page_takes_the_longest_address(client, db):
+    address = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 57}.org"
+    make_user("carol", email=address, email_verified_at=timezone.now())
+
+    [field] = [
+        attributes
+        for tag, attributes in Page(client.get("/login")).elements
+        if tag == "input" and attributes.get("name") == "username"
+    ]
+
+    assert int(field["maxlength"]) == len(address) == 254
+    assert client.post("/login", {"username": address, "password": PASSWORD}).url == "/"
 
 
 @pytest.mark.parametrize(
