@@ -22,6 +22,7 @@ def configure(settings_module: str) -> None:
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
         "EMAIL_URL": "dummy://",
+        "PGOPTIONS": "",  # filling a database takes longer than a request may
         "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }
 
