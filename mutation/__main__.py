@@ -127,6 +127,8 @@ def run_by_hand() -> None:
     for file, entry in changes_by_hand().items():
         path = COPY / file
         source = path.read_text("utf-8")
+        if not pytest(*entry["tests"]):
+            raise SystemExit(f"by_hand.toml: the tests of {file} fail without any change")
         for was, becomes in entry["changes"]:
             key = f"{file}: {was} → {becomes}"
             if was not in source:

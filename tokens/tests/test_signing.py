@@ -297,17 +297,21 @@ def test_what_is_not_three_segments_is_refused(ring, made):
     assert refused(made if isinstance(made, str) else made(access_token()))
 
 
-def test_token_of_4096_characters_is_the_longest(forge):
+def test_token_of_4096_characters_is_the_longest(settings, forge):
     def of_length(length):
-        for padding in range(length):
-            token = forge(claims_of(jti="x" * padding))
-            if len(token) >= length:
-                return token
+        """Base64url has no segments of 4n + 1 characters, so one kid alone makes not every length."""
+        for kid in ("k", "kk"):
+            settings.JWT_SIGNING_KEYS = [{**key, "kid": kid}]
+            for padding in range(length * 3 // 4 - 400, length):
+                token = forge(claims_of(jti="x" * padding))
+                if len(token) == length:
+                    return token
+                if len(token) > length:
+                    break
         raise AssertionError
 
-    longest = of_length(4094)
-    assert 4094 <= len(longest) <= 4096
-    assert not refused(longest)
+    key = generate_signing_key()
+    assert not refused(of_length(4096))
     assert refused(of_length(4097))
     assert refused("a" * 1_000_000)
 
@@ -333,14 +337,14 @@ def test_signature_of_another_length_is_refused(ring, length):
 # After the signature
 
 
-@pytest.mark.asvs("9.2.1")
-@pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
-def test_missing_claim_is_refused(forge, claim):
-    assert refused(forge(claims_of(**{claim: ...})))
-
-
 INTEGERS = ["gen", "iat", "exp"]
 STRINGS = ["iss", "aud", "sub", "sid", "jti"]
+
+
+@pytest.mark.asvs("9.2.1")
+@pytest.mark.parametrize("claim", INTEGERS + STRINGS)
+def test_missing_claim_is_refused(forge, claim):
+    assert refused(forge(claims_of(**{claim: ...})))
 
 
 @pytest.mark.asvs("9.2.1", "15.3.5")
@@ -385,7 +389,7 @@ def test_mistyped_string_is_refused(forge, claim, value):
 
 
 @pytest.mark.asvs("15.3.5")
-@pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
+@pytest.mark.parametrize("claim", INTEGERS + STRINGS)
 def test_claim_given_twice_is_refused(forge, claim):
     claims = claims_of()
     member = f"{json.dumps(claim)}:{json.dumps(claims[claim])}"
@@ -620,7 +624,6 @@ ED_KEY = generate_signing_key("EdDSA")
         [],
         [OCT_KEY],
     ],
-    ids=lambda jwk: json.dumps(jwk)[:60],
 )
 def test_unusable_key_stops_the_start_and_is_not_repeated(jwk):
     with pytest.raises(ImproperlyConfigured, match=r"^JWT_SIGNING_KEYS: key 2") as caught:
