@@ -82,7 +82,7 @@ def _instance(model: type[Model], alias: str, names: list[str], values: list[Any
 
 @functools.cache
 def _compile(alias: str) -> Statement:
-    devices = IssuedToken.objects.using(alias).with_state().filter(hash=b"")
+    devices = IssuedToken.objects.with_state().filter(hash=b"")
     compiler = devices.query.get_compiler(alias)
     sql, (*values, _) = compiler.as_sql()
     parameters = {f"p{number}": value for number, value in enumerate(values)}
@@ -110,7 +110,7 @@ def _compile(alias: str) -> Statement:
 def _with_columns(sql: str, columns: list[str]) -> str:
     """The SQL with these columns in place of its own."""
     own, _, _ = sql.partition(" FROM ")
-    return sql.replace(own, "SELECT " + ", ".join(columns), 1)
+    return "SELECT " + ", ".join(columns) + sql.removeprefix(own)
 
 
 def _with_names(sql: str, names: list[str]) -> str:

@@ -699,6 +699,7 @@ def test_with_perm_finds_who_has_a_permission(alice, bob, root, support):
     assert names(permission("accounts.view_role")) == {"alice", "bob", "root"}
     assert names("accounts.view_role", include_superusers=False) == {"alice", "bob"}
     assert names("accounts.view_user", include_superusers=False) == {"support"}
+    assert names("tokens.view_role", include_superusers=False) == set()
     assert names("accounts.view_role", obj=alice) == set()
 
     User.objects.filter(pk=alice.pk).update(is_active=False)

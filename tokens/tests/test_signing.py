@@ -299,7 +299,7 @@ def test_what_is_not_three_segments_is_refused(ring, made):
 
 def test_token_of_4096_characters_is_the_longest(settings, forge):
     def of_length(length):
-        """Base64url has no segments of 4n + 1 characters, so one kid alone makes not every length."""
+        """No segment of base64url has 4n + 1 characters, so one kid does not make all lengths."""
         for kid in ("k", "kk"):
             settings.JWT_SIGNING_KEYS = [{**key, "kid": kid}]
             for padding in range(length * 3 // 4 - 400, length):
@@ -587,6 +587,7 @@ ED_KEY = generate_signing_key("EdDSA")
         ED448_KEY,
         ED448_KEY | {"crv": "Ed25519"},
         OCT_KEY | {"alg": "EdDSA"},
+        OCT_KEY | {"alg": "HS384"},
         OCT_KEY | {"alg": "HS512"},
         OCT_KEY | {"alg": "none"},
         OCT_KEY | {"alg": None},
@@ -637,6 +638,11 @@ def assert_tells_no_secret(text, jwk):
         value = jwk.get(name) if isinstance(jwk, dict) else None
         if isinstance(value, str) and len(value) > 3:
             assert value not in text
+
+
+@pytest.mark.parametrize("change", [{"k": encode(b"x" * 32)}, {"kid": "~" * 64}, {"kid": " "}])
+def test_key_just_within_the_bounds_is_usable(change):
+    assert KeyRing([OCT_KEY | change]).signing_key.can_sign
 
 
 def test_two_keys_of_one_kid_stop_the_start():
@@ -732,6 +738,7 @@ def test_no_repr_holds_a_secret(alg, alice):
             assert_tells_no_secret(text, jwk)
             assert "eyJ" not in text
             assert SID not in text
+            assert repr(ring.signing_key.key) not in text
 
 
 # Any text at all
