@@ -12,6 +12,7 @@ from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
@@ -854,3 +855,15 @@ def test_any_number_of_users_is_deactivated_at_once(api, alice):
     )
     assert User.objects.update(is_active=False) == 66_001
     assert phone.device.revoked_reason == "deactivated"
+
+
+def test_several_users_are_deactivated_in_one_statement_and_nobody_else(api, alice, bob, root):
+    devices = [api(user) for user in (alice, bob, root)]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE accounts_user SET is_active = false WHERE username = 'root'")
+
+    with CaptureQueriesContext(connection) as queries:
+        User.objects.filter(username__in=["alice", "bob"]).update(is_active=False)
+
+    assert sum('UPDATE "tokens_issuedtoken"' in query["sql"] for query in queries) == 1
+    assert [phone.device.revoked_reason for phone in devices] == ["deactivated"] * 2 + [""]

@@ -323,7 +323,7 @@ def test_logout(api, alice):
     phone, other = api(alice), api(alice)
     answer = phone.post("logout")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert phone.device.revoked_reason == "logout"
+    assert (phone.device.revoked_reason, phone.device.revoked_by) == ("logout", alice)
     assert phone.get("me").status_code == 401
     assert other.get("me").status_code == 200
 
@@ -340,7 +340,7 @@ def test_logout_elsewhere_counts_live_devices(states, api, alice, bob, path):
     assert other.get("me").status_code == 401
     assert asker.get("me").status_code == (401 if everywhere else 200)
     assert his.get("me").status_code == 200
-    assert other.device.revoked_reason == "user"
+    assert (other.device.revoked_reason, other.device.revoked_by) == ("user", alice)
     assert states["revoked"].device.revoked_reason == "logout"
     assert states["idle"].device.revoked_reason == ""
 

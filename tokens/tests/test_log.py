@@ -222,12 +222,13 @@ def test_a_browser_that_signs_in_again_is_logged(log, browser, alice):
 
 
 def test_a_changed_password_ends_others_and_says_how_many(log, api, alice):
-    phone, *_ = api(alice), api(alice), api(alice)
+    phone, other, *_ = api(alice), api(alice), api(alice)
     log()
     phone.post("password", {"current_password": PASSWORD, "new_password": "another long password"})
     line = only(log(), "devices revoked")
     assert (line["reason"], line["count"]) == ("password", 2)
     assert (line["user"], line["by"]) == (alice.pk, alice.pk)
+    assert (other.device.revoked_reason, other.device.revoked_by) == ("password", alice)
 
 
 def test_a_token_for_a_script_is_logged(log, alice):
