@@ -359,6 +359,10 @@ def test_logout_elsewhere_needs_the_password(api, alice, age, path):
     assert phone.post(path).status_code == 200
 
 
+def test_row_that_no_request_came_with_is_not_fresh(api, alice):
+    assert api(alice).device.is_fresh() is False
+
+
 def test_logout_of_no_others(api, alice):
     assert api(alice).post("logout/others").json() == {"revoked": 0}
 

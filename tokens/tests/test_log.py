@@ -7,11 +7,13 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import QuerySet
 from django.utils.functional import SimpleLazyObject
 
 from accounts.logs import JSONFormatter, current_request
-from accounts.models import Role
+from accounts.models import Role, User
 from conftest import PASSWORD
+from tokens import flows
 from tokens.models import IssuedToken
 from tokens.tests.test_admin import revoke_by_page, url_of
 
@@ -197,6 +199,14 @@ def test_a_deactivation_is_logged(log, api, alice):
     line = only(log(), "devices revoked")
     assert (line["reason"], line["count"]) == ("deactivated", 1)
     assert (line["user"], line["by"]) == (None, None)
+
+
+def test_deactivated_in_several_statements_they_are_counted_together(log, api, alice, bob):
+    api(alice), api(bob)
+    QuerySet(User).update(is_active=False)
+    log()
+    flows.revoke_inactive([alice.pk, bob.pk], size=1)
+    assert only(log(), "devices revoked")["count"] == 2
 
 
 @pytest.mark.asvs("16.3.3")

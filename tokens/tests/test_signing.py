@@ -448,7 +448,7 @@ def odd_payloads():
 
 
 @pytest.mark.asvs("15.3.5")
-@pytest.mark.parametrize("payload", list(odd_payloads()), ids=lambda payload: repr(payload[:12]))
+@pytest.mark.parametrize("payload", list(odd_payloads()), ids=lambda payload: f"{len(payload)} B")
 def test_validly_signed_odd_payload_is_refused(forge, payload):
     assert refused(forge(payload))
 
@@ -677,7 +677,7 @@ def test_empty_ring_stops_the_start():
         "secret" + "[" * 100_000,
         "[" * 100_000,
     ],
-    ids=lambda value: repr(value[:20]),
+    ids=lambda value: f"{len(value)} characters",
 )
 def test_keys_that_are_no_jwk_set_stop_the_start(value):
     with pytest.raises(ImproperlyConfigured, match="JWT_SIGNING_KEYS") as caught:
@@ -894,7 +894,6 @@ def test_token_refused_before_the_row_costs_no_query(
         {"gen": 2},
         {"gen": 2**53},
     ],
-    ids=repr,
 )
 def test_signed_claims_that_the_row_denies_are_refused(
     api, alice, forge, read_segment, changes, django_assert_num_queries

@@ -1,0 +1,116 @@
+"""What comes between the look at a device and the write to its row: the condition of the UPDATE
+decides, whatever was seen before. The races with processes are in test_races.py."""
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+
+from conftest import PASSWORD
+from tokens.models import IssuedToken
+from tokens.tests.test_refresh import assert_refused, refresh
+
+REVOKED = {"revoked_at": Now(), "revoked_reason": "staff"}
+LONDON = "81.2.69.142"
+
+
+@pytest.fixture
+def meanwhile():
+    """`with meanwhile(**values)`: the device's row gets these values just before its first UPDATE
+    of the block."""
+
+    def change(**values):
+        def change_first(execute, sql, params, many, context):
+            if sql.startswith('UPDATE "tokens_issuedtoken"') and not changed:
+                changed.append(True)
+                IssuedToken.objects.update(**values)
+            return execute(sql, params, many, context)
+
+        changed = []
+        return connection.execute_wrapper(change_first)
+
+    return change
+
+
+def used(client):
+    """The client after its first request, which confirms its generation."""
+    assert client.get("me").status_code == 200
+    return client
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        (REVOKED, "device_revoked"),
+        ({"idle_at": Now()}, "device_idle"),
+        ({"expires_at": Now()}, "device_expired"),
+    ],
+)
+def test_device_that_ends_meanwhile_is_not_refreshed(api, alice, meanwhile, values, code):
+    phone = api(alice)
+    with meanwhile(**values):
+        assert_refused(refresh(phone), code)
+    assert phone.device.generation == 1
+
+
+def test_device_that_is_never_idle_refreshes(api, alice):
+    phone = api(alice)
+    IssuedToken.objects.update(idle_at=None)
+    assert refresh(phone).status_code == 200
+    assert phone.device.idle_at is None
+
+
+def test_first_use_revives_nothing(api, alice, meanwhile):
+    phone = api(alice)
+    before = phone.device
+    with meanwhile(**REVOKED):
+        phone.get("me", REMOTE_ADDR=LONDON)
+    assert (phone.device.confirmed, phone.device.idle_at) == (False, before.idle_at)
+
+
+def test_first_use_confirms_no_later_generation(api, alice, meanwhile):
+    phone = api(alice)
+    with meanwhile(generation=F("generation") + 1):
+        phone.get("me")
+    assert phone.device.confirmed is False
+
+
+def test_later_use_revives_nothing(api, alice, age, meanwhile):
+    phone = used(api(alice))
+    age(phone.device, minutes=2)
+    before = phone.device
+    with meanwhile(**REVOKED):
+        phone.get("me")
+    assert phone.device.last_seen_at == before.last_seen_at
+
+
+def test_of_several_uses_at_once_one_is_noted(api, alice, age, meanwhile):
+    phone = used(api(alice))
+    age(phone.device, minutes=2)
+    before = phone.device
+    with meanwhile(last_seen_at=Now()):
+        assert phone.get("me").status_code == 200
+    assert phone.device.last_seen_at > before.last_seen_at
+    assert phone.device.idle_at == before.idle_at
+
+
+@pytest.mark.parametrize("values", [REVOKED, {"hash": b"another handle"}])
+def test_device_that_ends_meanwhile_is_not_made_fresh(api, alice, age, meanwhile, values):
+    phone = used(api(alice))
+    age(phone.device, minutes=16)
+    phone.get("me")
+    before = phone.device
+
+    with meanwhile(**values):
+        assert_refused(phone.post("reauthenticate", {"password": PASSWORD}), "token_invalid")
+
+    assert phone.device.authenticated_at == before.authenticated_at
+    assert phone.device.generation == 1
+
+
+def test_device_that_is_refreshed_meanwhile_is_made_fresh_one_generation_on(api, alice, meanwhile):
+    phone = used(api(alice))
+    with meanwhile(generation=F("generation") + 1):
+        pair = phone.post("reauthenticate", {"password": PASSWORD}).json()
+    assert phone.device.generation == 3
+    assert phone.keep(pair).post("logout/others").status_code == 200
