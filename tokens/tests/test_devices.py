@@ -1,5 +1,6 @@
 """The list: one's own devices, the four states, the limit, and staff's view of a person's."""
 
+import hashlib
 import ipaddress
 import itertools
 import uuid
@@ -60,6 +61,36 @@ def test_every_login_is_a_device_with_tokens_of_its_own(api, alice, read_segment
     assert others["jti"] != claims["jti"]
     tokens = {pair[name] for pair in (first.pair, second) for name in pair if "_token" in name}
     assert len(tokens) == 4
+
+
+def test_row_of_a_new_device(api, alice, read_segment, settings):
+    body = {"username": "alice", "password": PASSWORD, "device_name": "Work"}
+    pair = api(HTTP_USER_AGENT=FIREFOX, REMOTE_ADDR="8.8.8.8").post("login", body).json()
+
+    row = alice.devices.values().get()
+    now = row["created_at"]
+    handle = read_segment(pair["access_token"])["sid"]
+    assert row == {
+        **{field.attname: field.get_default() for field in IssuedToken._meta.concrete_fields},
+        "id": uuid.UUID(pair["device"]["id"]),
+        "user_id": alice.pk,
+        "kind": "api",
+        "hash": hashlib.sha256(handle.encode()).digest(),
+        "password_epoch": alice.password_changed_at,
+        "name": "Work",
+        "browser": "Firefox",
+        "os": "Linux",
+        "device_type": "desktop",
+        "user_agent": FIREFOX,
+        "ip_address": "8.8.8.8",
+        "last_ip": "8.8.8.8",
+        "location": "United States",
+        **dict.fromkeys(["rotated_at", "created_at", "authenticated_at", "last_seen_at"], now),
+        "idle_at": now + settings.DEVICE_IDLE_TIMEOUT,
+        "expires_at": now + settings.DEVICE_LIFETIME,
+    }
+    assert timezone.now() - now < timedelta(minutes=1)
+    assert User.objects.get(pk=alice.pk).last_login == now
 
 
 # One's own list

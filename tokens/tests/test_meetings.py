@@ -114,3 +114,53 @@ def test_device_that_is_refreshed_meanwhile_is_made_fresh_one_generation_on(api,
         pair = phone.post("reauthenticate", {"password": PASSWORD}).json()
     assert phone.device.generation == 3
     assert phone.keep(pair).post("logout/others").status_code == 200
+
+
+def test_refusals_at_once_are_counted_once(api, alice, meanwhile):
+    phone = api(alice)
+    alice.devices.all().revoke(reason="staff")
+    with meanwhile(refused_at=Now(), refused_count=1):
+        assert_refused(phone.get("me"), "device_revoked")
+    assert phone.device.refused_count == 1
+
+
+# Other devices
+
+
+def refreshed_twice(phone):
+    phone.keep(refresh(phone).json())
+    phone.keep(refresh(phone).json())
+
+
+def reused(phone):
+    old = phone.pair["refresh_token"]
+    refreshed_twice(phone)
+    assert_refused(refresh(phone, old), "refresh_invalid")
+
+
+def refused(phone):
+    phone.post("logout")
+    assert_refused(phone.get("me"), "device_revoked")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        used,
+        refreshed_twice,
+        reused,
+        refused,
+        lambda phone: phone.post("reauthenticate", {"password": PASSWORD}),
+        lambda phone: phone.patch(f"devices/{phone.pair['device']['id']}", {"name": "Mine"}),
+    ],
+)
+def test_what_a_device_does_leaves_others_as_they_were(api, alice, bob, act):
+    phone, her_other, his = api(alice), api(alice), api(bob)
+    others = IssuedToken.objects.exclude(pk=phone.device.pk).order_by("pk")
+    before = list(others.values())
+
+    act(phone)
+
+    assert len(before) == 2
+    assert list(others.values()) == before
+    assert [client.get("me").status_code for client in (her_other, his)] == [200, 200]
