@@ -37,6 +37,7 @@ STATUSES = {
     33: "no tests",
     -24: "timeout",
 }
+SURVIVED = ("survived", "no tests")
 HEAD = """# Mutation testing
 
 Written by `make mutation`; what is edited here is overwritten. A mutant is the code with one \
@@ -58,7 +59,7 @@ def main() -> None:
     if "report" not in sys.argv:
         copy_sources()
         mutmut()
-        again = [key for key, status in mutmut_results() if status in ("timeout", "error")]
+        again = [key for _, key, status in mutmut_results() if status in ("timeout", "error")]
         if again:  # on a busy machine a slow test looks like an endless one
             mutmut(*again)
         run_by_hand()
@@ -100,26 +101,29 @@ def mutmut(*names: str) -> None:
     subprocess.run([command, "run", "--max-children", "2", *names], cwd=COPY, check=True)
 
 
-def mutmut_results() -> Iterator[tuple[str, str]]:
-    """The key and the status of each mutant of mutmut's.
+def mutmut_results() -> Iterator[tuple[str, str, str]]:
+    """File, key and status of each mutant of mutmut's.
 
     Not by mutmut's own table of statuses: it takes an error of the worker for a timeout.
     """
-    for path in sorted((COPY / "mutants").rglob("*.py.meta")):
+    mutants = COPY / "mutants"
+    for path in sorted(mutants.rglob("*.py.meta")):
+        file = str(path.relative_to(mutants)).removesuffix(".meta")
         for key, exit_code in json.loads(path.read_text())["exit_code_by_key"].items():
-            yield key, STATUSES.get(exit_code, "error")
+            yield file, key, STATUSES.get(exit_code, "error")
 
 
 def mutmut_mutants() -> Iterator[Mutant]:
-    from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
     from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
     with chdir(COPY):
-        for key, status in mutmut_results():
-            path = str(find_mutant(key).path)
-            change = change_of(get_diff_for_mutant(key, path=path)) if status != "killed" else ""
+        for file, key, status in mutmut_results():
+            change = ""
+            if status in SURVIVED:
+                change = change_of(get_diff_for_mutant(key, path=file))
             names = orig_function_and_class_names_from_key(key)
-            yield Mutant(path, ".".join(name for name in reversed(names) if name), change, status)
+            yield Mutant(file, ".".join(name for name in reversed(names) if name), change, status)
 
 
 def change_of(diff: str) -> str:
@@ -180,7 +184,7 @@ def report(mutants: list[Mutant]) -> str:
     named: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
         outcome = mutant.status
-        if outcome in ("survived", "no tests"):
+        if outcome in SURVIVED:
             why = reason(mutant)
             named[why].append(mutant)
             outcome = "named" if why else "survived"

@@ -142,8 +142,9 @@ def test_right_password_forgets_the_wrong_ones(sign_in, alice):
     assert not Throttle.objects.exclude(subject=b"").exists()
 
 
-def test_right_passwords_do_not_count(sign_in, alice):
-    for _ in range(60):
+def test_right_passwords_do_not_count(sign_in, alice, settings):
+    settings.LOGIN_ATTEMPTS_PER_ADDRESS = 3
+    for _ in range(5):
         assert sign_in("alice", PASSWORD).status_code == 200
     assert sum(Throttle.objects.values_list("count", flat=True)) == 0
 
@@ -693,6 +694,46 @@ def test_staff_change_no_count(browser, root, lock_out, path):
 
 
 # How it is kept
+
+
+def test_tries_are_counted_and_decided(sign_in, alice):
+    def counted():
+        rows = Throttle.objects.values_list("kind", "count", "undecided")
+        return sorted(rows.filter(count__gt=0))
+
+    for _ in range(3):
+        sign_in("alice")
+    account, pair = ("login_account", 3, 0), ("login_pair", 3, 0)  # by name and by id
+    assert counted() == [account, account, ("login_address", 3, 0), pair, pair]
+
+    sign_in("alice", PASSWORD)
+    assert counted() == [("login_address", 3, 0)]
+
+
+def test_hashes_are_of_256_bits(sign_in, api, alice):
+    sign_in("alice")
+    api(alice).post("reauthenticate", {"password": WRONG})
+    columns = Throttle.objects.values_list("subject", "address")
+    assert {len(bytes(value)) for row in columns for value in row} == {0, 32}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait", "words"),
+    [
+        (-1, 1, "1 second"),
+        (0.4, 1, "1 second"),
+        (1.2, 2, "2 seconds"),
+        (59, 59, "59 seconds"),
+        (60, 60, "1 minute"),
+        (60.5, 61, "2 minutes"),
+        (120, 120, "2 minutes"),
+        (3600, 3600, "60 minutes"),
+    ],
+)
+def test_a_wait_is_rounded_up_and_said_in_words(seconds, wait, words):
+    refusal = throttling.TooManyAttempts("password", timedelta(seconds=seconds))
+    assert refusal.wait == wait
+    assert str(refusal) == f"Too many wrong passwords. Try again in {words}."
 
 
 def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
