@@ -5,6 +5,7 @@ import pytest
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 
 from conftest import PASSWORD
 from tokens.models import IssuedToken
@@ -122,6 +123,33 @@ def test_refusals_at_once_are_counted_once(api, alice, meanwhile):
     with meanwhile(refused_at=Now(), refused_count=1):
         assert_refused(phone.get("me"), "device_revoked")
     assert phone.device.refused_count == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite locks no rows")
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda phone, staff: phone.log_in(phone.device.user),
+        lambda phone, staff: phone.post("logout/others"),
+        lambda phone, staff: phone.post("logout/all"),
+        lambda phone, staff: phone.post("reauthenticate", {"password": PASSWORD}),
+        lambda phone, staff: phone.post(
+            "password", {"current_password": PASSWORD, "new_password": "another long password"}
+        ),
+        lambda phone, staff: staff.post("users/alice/devices/revoke"),
+    ],
+)
+def test_whoever_ends_or_adds_devices_locks_the_user(api, alice, support, act):
+    """And no more than that, so that staff who revoke each other do not wait for each other."""
+    phone, staff = api(alice), api(support)
+    with CaptureQueriesContext(connection) as queries:
+        act(phone, staff)
+
+    [lock] = [
+        q["sql"] for q in queries if 'FROM "accounts_user"' in q["sql"] and "FOR " in q["sql"]
+    ]
+    assert f'WHERE "accounts_user"."id" = {alice.pk} ' in lock
+    assert lock.endswith("FOR NO KEY UPDATE")
 
 
 # Other devices
