@@ -3,7 +3,11 @@
 mutmut does it in `.mutation/`, a copy. It leaves decorated functions alone, so in the copy each
 `@decorator` is an assignment below its function. Nor does it change what stands outside of
 functions: `by_hand.toml` lists such changes. `survivors.toml` says of each change that no test
-notices why that is right. A run goes on where the last one stopped; `report` runs nothing.
+notices why that is right.
+
+A run goes on where the last one stopped, and tries again what survived without a reason or took
+too long: on a busy machine a slow test looks like an endless one. For a whole new run delete
+`.mutation/`. `python -m mutation report` only writes the page.
 """
 
 import ast
@@ -53,14 +57,15 @@ class Mutant:
     function: str  # "" outside of functions
     change: str  # "was → becomes"
     status: str
+    key: str = ""  # mutmut's
 
 
 def main() -> None:
     if "report" not in sys.argv:
         copy_sources()
         mutmut()
-        again = [key for _, key, status in mutmut_results() if status in ("timeout", "error")]
-        if again:  # on a busy machine a slow test looks like an endless one
+        again = [mutant.key for mutant in mutmut_mutants() if deserves_another_run(mutant)]
+        if again:
             mutmut(*again)
         run_by_hand()
     REPORT.write_text(HEAD + report([*mutmut_mutants(), *hand_mutants()]), "utf-8")
@@ -68,6 +73,8 @@ def main() -> None:
 
 def copy_sources() -> None:
     """Copy what is tracked. A file that did not change keeps its time, so that mutmut knows."""
+    for database in COPY.rglob("test-*.sqlite3*"):
+        database.unlink()
     mutated = {path for pattern in configuration()["only_mutate"] for path in ROOT.glob(pattern)}
     for name in git("ls-files").splitlines():
         source, target = ROOT / name, COPY / name
@@ -123,7 +130,14 @@ def mutmut_mutants() -> Iterator[Mutant]:
             if status in SURVIVED:
                 change = change_of(get_diff_for_mutant(key, path=file))
             names = orig_function_and_class_names_from_key(key)
-            yield Mutant(file, ".".join(name for name in reversed(names) if name), change, status)
+            function = ".".join(name for name in reversed(names) if name)
+            yield Mutant(file, function, change, status, key)
+
+
+def deserves_another_run(mutant: Mutant) -> bool:
+    if mutant.status in SURVIVED:
+        return not reason(mutant)
+    return mutant.status in ("timeout", "error")
 
 
 def change_of(diff: str) -> str:
@@ -136,7 +150,7 @@ def change_of(diff: str) -> str:
 
 def run_by_hand() -> None:
     """Make each change of by_hand.toml in turn and run its tests."""
-    results = json.loads(BY_HAND.read_text()) if BY_HAND.exists() else {}
+    results = {}
     for file, entry in changes_by_hand().items():
         path = COPY / file
         source = path.read_text("utf-8")
@@ -146,8 +160,6 @@ def run_by_hand() -> None:
             key = f"{file}: {was} → {becomes}"
             if was not in source:
                 raise SystemExit(f"by_hand.toml: not in {file}: {was}")
-            if results.get(key) == "killed":
-                continue
             try:
                 path.write_text(source.replace(was, becomes, 1), "utf-8")
                 passed = pytest(*entry["tests"])
@@ -183,7 +195,7 @@ def report(mutants: list[Mutant]) -> str:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     named: dict[str, list[Mutant]] = defaultdict(list)
     for mutant in mutants:
-        outcome = mutant.status
+        outcome = "not run" if mutant.status == "error" else mutant.status
         if outcome in SURVIVED:
             why = reason(mutant)
             named[why].append(mutant)
@@ -192,10 +204,14 @@ def report(mutants: list[Mutant]) -> str:
             counts[file][outcome] += 1
     for file in sorted(counts, key=lambda file: (file == "all", file)):
         count = counts[file]
-        known = ("killed", "timeout", "named", "survived")
-        cells = [file, count.total(), *(count[name] for name in known)]
-        cells.append(count.total() - sum(count[name] for name in known))
+        outcomes = ("killed", "timeout", "named", "survived", "not run")
+        cells = [file, count.total(), *(count[name] for name in outcomes)]
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    if counts["all"]["not run"]:
+        lines.append(
+            "\nThe run is not finished: of the mutants in the last column nothing is known. "
+            "`make mutation` goes on with them."
+        )
     for why in sorted(named, key=lambda why: (why != "", -len(named[why]))):
         lines.append(f"\n{why or 'Without a reason:'}\n")
         for mutant in named[why]:
@@ -229,7 +245,7 @@ def configuration() -> dict[str, Any]:
 
 def commit() -> str:
     """Short, with a "+" for changes that are not committed."""
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!docs/mutation.md")
     return git("rev-parse", "--short", "HEAD").strip() + ("+" if changed else "")
 
 
