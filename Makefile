@@ -1,9 +1,10 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser asvs screenshots test-postgres fuzz lint format bench clean
+.PHONY: help run test test-browser asvs screenshots test-postgres fuzz lint format bench mutation clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+MUTATION := .venv-mutation
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +63,14 @@ $(BENCH)/installed: requirements-bench.txt requirements.txt
 bench: $(BENCH)/installed ## Measure Guestlist beside its peers, into docs/performance.md; ROWS=10000 is a try
 	$(BENCH)/bin/python -m benchmarks.compare $(if $(ROWS),--rows $(ROWS),--write)
 
+$(MUTATION)/installed: requirements-mutation.txt requirements.txt
+	$(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/bin/python -m pip install --quiet --requirement requirements-mutation.txt
+	@touch $@
+
+mutation: $(MUTATION)/installed ## Change the code in small ways and see tests fail, into docs/mutation.md; takes hours
+	$(MUTATION)/bin/python -m mutation
+
 clean: ## Remove the virtual environment, caches and the demo database
-	rm -rf $(VENV) $(BENCH) staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(BENCH) $(MUTATION) .mutation staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	rm -f db.sqlite3* test-db.sqlite3* .dev-keys.json

@@ -92,7 +92,7 @@ def _instance(model: type[Model], alias: str, names: list[str], values: list[Any
 
 @functools.cache
 def _compile(alias: str) -> Statement:
-    devices = IssuedToken.objects.using(alias).with_state().filter(hash=b"")
+    devices = IssuedToken.objects.with_state().filter(hash=b"")
     compiler = devices.query.get_compiler(alias)
     sql, (*values, _) = compiler.as_sql()
     parameters = _named(values)
@@ -128,7 +128,7 @@ def _compile_count(alias: str) -> tuple[str, dict[str, Any]]:
 def _with_columns(sql: str, columns: list[str]) -> str:
     """The SQL with these columns in place of its own."""
     own, _, _ = sql.partition(" FROM ")
-    return sql.replace(own, "SELECT " + ", ".join(columns), 1)
+    return "SELECT " + ", ".join(columns) + sql.removeprefix(own)
 
 
 def _named(values: Sequence[Any]) -> dict[str, Any]:

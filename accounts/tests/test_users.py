@@ -13,6 +13,7 @@ from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
@@ -711,6 +712,7 @@ def test_with_perm_finds_who_has_a_permission(alice, bob, root, support):
     assert names(permission("accounts.view_role")) == {"alice", "bob", "root"}
     assert names("accounts.view_role", include_superusers=False) == {"alice", "bob"}
     assert names("accounts.view_user", include_superusers=False) == {"support"}
+    assert names("tokens.view_role", include_superusers=False) == set()
     assert names("accounts.view_role", obj=alice) == set()
 
     User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -898,3 +900,15 @@ def test_any_number_of_users_is_deactivated_at_once(api, alice):
     )
     assert User.objects.update(is_active=False) == 66_001
     assert phone.device.revoked_reason == "deactivated"
+
+
+def test_several_users_are_deactivated_in_one_statement_and_nobody_else(api, alice, bob, root):
+    devices = [api(user) for user in (alice, bob, root)]
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE accounts_user SET is_active = false WHERE username = 'root'")
+
+    with CaptureQueriesContext(connection) as queries:
+        User.objects.filter(username__in=["alice", "bob"]).update(is_active=False)
+
+    assert sum('UPDATE "tokens_issuedtoken"' in query["sql"] for query in queries) == 1
+    assert [phone.device.revoked_reason for phone in devices] == ["deactivated"] * 2 + [""]

@@ -326,6 +326,20 @@ def test_development_keys_are_private_under_any_umask(tmp_path):
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o600
 
 
+def test_first_start_that_comes_second_takes_the_keys_of_the_first(tmp_path, monkeypatch):
+    first, path = tmp_path / "first", tmp_path / "keys"
+    keys = DevelopmentKeys(first).secret_key
+    link = os.link
+
+    def link_after_another_did(draft, target):
+        link(first, path)
+        link(draft, target)
+
+    monkeypatch.setattr(os, "link", link_after_another_did)
+    assert DevelopmentKeys(path).secret_key == keys
+    assert {file.name for file in tmp_path.iterdir()} == {"first", "keys"}
+
+
 def test_two_first_starts_agree_on_the_keys(tmp_path):
     code = (
         "import sys; from pathlib import Path; from tokens.keys import DevelopmentKeys; "

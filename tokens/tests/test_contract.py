@@ -573,6 +573,15 @@ def test_index_without_its_slash_leads_there(client):
     assert answer.headers["Location"] == "/api/v1/"
 
 
+def test_schema_says_how_to_sign_in(api):
+    schema = api().get("schema?format=json")
+
+    assert json.loads(schema.content)["components"]["securitySchemes"] == {
+        "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+        "browserCookie": {"type": "apiKey", "in": "cookie", "name": "__Host-sessionid"},
+    }
+
+
 @pytest.mark.parametrize("path", ["schema", "docs"])
 def test_schema_and_docs_are_open(api, path):
     answer = api().get(path, authorization="Bearer stale")

@@ -1,5 +1,6 @@
 """The list: one's own devices, the four states, the limit, and staff's view of a person's."""
 
+import hashlib
 import ipaddress
 import itertools
 import uuid
@@ -60,6 +61,36 @@ def test_every_login_is_a_device_with_tokens_of_its_own(api, alice, read_segment
     assert others["jti"] != claims["jti"]
     tokens = {pair[name] for pair in (first.pair, second) for name in pair if "_token" in name}
     assert len(tokens) == 4
+
+
+def test_row_of_a_new_device(api, alice, read_segment, settings):
+    body = {"username": "alice", "password": PASSWORD, "device_name": "Work"}
+    pair = api(HTTP_USER_AGENT=FIREFOX, REMOTE_ADDR="8.8.8.8").post("login", body).json()
+
+    row = alice.devices.values().get()
+    now = row["created_at"]
+    handle = read_segment(pair["access_token"])["sid"]
+    assert row == {
+        **{field.attname: field.get_default() for field in IssuedToken._meta.concrete_fields},
+        "id": uuid.UUID(pair["device"]["id"]),
+        "user_id": alice.pk,
+        "kind": "api",
+        "hash": hashlib.sha256(handle.encode()).digest(),
+        "password_epoch": alice.password_changed_at,
+        "name": "Work",
+        "browser": "Firefox",
+        "os": "Linux",
+        "device_type": "desktop",
+        "user_agent": FIREFOX,
+        "ip_address": "8.8.8.8",
+        "last_ip": "8.8.8.8",
+        "location": "United States",
+        **dict.fromkeys(["rotated_at", "created_at", "authenticated_at", "last_seen_at"], now),
+        "idle_at": now + settings.DEVICE_IDLE_TIMEOUT,
+        "expires_at": now + settings.DEVICE_LIFETIME,
+    }
+    assert timezone.now() - now < timedelta(minutes=1)
+    assert User.objects.get(pk=alice.pk).last_login == now
 
 
 # One's own list
@@ -323,7 +354,7 @@ def test_logout(api, alice):
     phone, other = api(alice), api(alice)
     answer = phone.post("logout")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert phone.device.revoked_reason == "logout"
+    assert (phone.device.revoked_reason, phone.device.revoked_by) == ("logout", alice)
     assert phone.get("me").status_code == 401
     assert other.get("me").status_code == 200
 
@@ -340,7 +371,7 @@ def test_logout_elsewhere_counts_live_devices(states, api, alice, bob, path):
     assert other.get("me").status_code == 401
     assert asker.get("me").status_code == (401 if everywhere else 200)
     assert his.get("me").status_code == 200
-    assert other.device.revoked_reason == "user"
+    assert (other.device.revoked_reason, other.device.revoked_by) == ("user", alice)
     assert states["revoked"].device.revoked_reason == "logout"
     assert states["idle"].device.revoked_reason == ""
 
@@ -357,6 +388,10 @@ def test_logout_elsewhere_needs_the_password(api, alice, age, path):
     assert other.get("me").status_code == 200
     phone.keep(phone.post("reauthenticate", {"password": PASSWORD}).json())
     assert phone.post(path).status_code == 200
+
+
+def test_row_that_no_request_came_with_is_not_fresh(api, alice):
+    assert api(alice).device.is_fresh() is False
 
 
 def test_logout_of_no_others(api, alice):

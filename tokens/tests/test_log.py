@@ -7,12 +7,15 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import QuerySet
 from django.test import Client
 from django.utils.functional import SimpleLazyObject
 
 from accounts.logs import JSONFormatter, current_request
 from accounts.models import Role, User
 from conftest import PASSWORD
+from tokens import flows
+from tokens.models import IssuedToken
 from tokens.tests.test_admin import revoke_by_page, url_of
 
 LONDON = "81.2.69.142"
@@ -115,6 +118,54 @@ def test_what_a_person_does_is_logged(log, api, alice, act, event, expected):
     act(phone)
     line = only(log(), event)
     assert expected.items() <= line.items()
+    if event == "devices revoked":
+        assert (line["count"], line["user"], line["by"]) == (1, alice.pk, alice.pk)
+    elif event.startswith("password"):
+        assert line["device"] == phone.pair["device"]["id"]
+        assert (line["user"], line["kind"]) == (alice.pk, "api")
+
+
+@pytest.mark.asvs("16.3.3")
+def test_a_refresh_token_that_comes_back_is_logged_with_both_sides(log, api, alice):
+    phone, other = api(alice), api(REMOTE_ADDR=LONDON)
+    body = {"refresh_token": phone.pair["refresh_token"]}
+
+    def come_back(event):
+        log()
+        other.post("refresh", body, **{"user-agent": "curl/8.5.0"})
+        line = only(log(), event)
+        device = phone.device
+        assert line["first_at"] == device.rotated_at.isoformat()
+        asked = datetime.fromisoformat(line["second_at"]) - device.rotated_at
+        assert timedelta(0) < asked < timedelta(minutes=1)
+        assert (
+            line.items()
+            >= {
+                "device": str(device.pk),
+                "user": alice.pk,
+                "first_ip": "127.0.0.1",
+                "first_user_agent": "okhttp/4.12.0",
+                "second_ip": LONDON,
+                "second_user_agent": "curl/8.5.0",
+            }.items()
+        )
+        return line["level"]
+
+    phone.keep(phone.post("refresh", body, **{"user-agent": "okhttp/4.12.0"}).json())
+    assert come_back("refresh answered again") == "info"
+    again = {"refresh_token": phone.pair["refresh_token"]}
+    phone.post("refresh", again, **{"user-agent": "okhttp/4.12.0"})
+    assert come_back("refresh token reused") == "warning"
+
+
+def test_a_refresh_token_ahead_of_its_device_is_logged(log, api, alice):
+    phone = api(alice)
+    ahead = phone.post("refresh", {"refresh_token": phone.pair["refresh_token"]}).json()
+    IssuedToken.objects.update(generation=1)
+    log()
+    phone.post("refresh", {"refresh_token": ahead["refresh_token"]})
+    line = only(log(), "refresh token ahead of its device")
+    assert (line["device"], line["user"]) == (str(phone.device.pk), alice.pk)
 
 
 @pytest.mark.asvs("16.2.5", "16.3.1")
@@ -200,7 +251,17 @@ def test_a_deactivation_is_logged(log, api, alice):
     log()
     alice.is_active = False
     alice.save()
-    assert only(log(), "devices revoked")["reason"] == "deactivated"
+    line = only(log(), "devices revoked")
+    assert (line["reason"], line["count"]) == ("deactivated", 1)
+    assert (line["user"], line["by"]) == (None, None)
+
+
+def test_deactivated_in_several_statements_they_are_counted_together(log, api, alice, bob):
+    api(alice), api(bob)
+    QuerySet(User).update(is_active=False)
+    log()
+    flows.revoke_inactive([alice.pk, bob.pk], size=1)
+    assert only(log(), "devices revoked")["count"] == 2
 
 
 @pytest.mark.asvs("16.3.3")
@@ -209,7 +270,38 @@ def test_a_limit_is_logged(log, api, alice, settings):
     api(alice)
     log()
     api(alice)
-    assert only(log(), "devices revoked")["reason"] == "limit"
+    line = only(log(), "devices revoked")
+    assert (line["reason"], line["count"]) == ("limit", 1)
+    assert (line["user"], line["by"]) == (alice.pk, None)
+
+
+def test_a_browser_that_signs_in_again_is_logged(log, browser, alice):
+    tab = browser(alice)
+    log()
+    tab.post("/login", {"username": "alice", "password": PASSWORD})
+    lines = log()
+    line = only(lines, "devices revoked")
+    assert (line["reason"], line["count"]) == ("replaced", 1)
+    assert (line["user"], line["by"]) == (None, alice.pk)
+    assert only(lines, "signed in")["kind"] == "browser"
+
+
+def test_a_changed_password_ends_others_and_says_how_many(log, api, alice):
+    phone, other, *_ = api(alice), api(alice), api(alice)
+    log()
+    phone.post("password", {"current_password": PASSWORD, "new_password": "another long password"})
+    line = only(log(), "devices revoked")
+    assert (line["reason"], line["count"]) == ("password", 2)
+    assert (line["user"], line["by"]) == (alice.pk, alice.pk)
+    assert (other.device.revoked_reason, other.device.revoked_by) == ("password", alice)
+
+
+def test_a_token_for_a_script_is_logged(log, alice):
+    command = ["issue_token", "alice", "--name=cron", "--expires=1d"]
+    call_command(*command, stdout=StringIO(), stderr=StringIO())
+    line = only(log(), "token issued")
+    assert line["device"] == str(alice.devices.get().pk)
+    assert (line["user"], line["kind"]) == (alice.pk, "api")
 
 
 @pytest.mark.asvs("16.3.3")

@@ -87,6 +87,9 @@ def test_token_says_who_made_it_for_whom_and_when(ring, read_segment):
     assert claims["iss"] == claims["aud"] == "https://testserver"
     assert before <= claims["iat"] <= time.time()
     assert claims["exp"] == claims["iat"] + 300
+    assert len(claims["jti"]) == 22  # 128 bits
+    compact = json.dumps(claims, separators=(",", ":")).encode()
+    assert token.split(".")[1] == encode(compact)
 
 
 @pytest.mark.parametrize("typ", [signing.ACCESS, signing.REFRESH])
@@ -104,9 +107,8 @@ def test_forged_by_the_ring_itself_is_accepted(ring, forge):
 
 
 def test_issued_at_is_checked_for_its_type_only(forge):
-    ahead = claims_of(iat=int(time.time()) + 10_000)
-
-    assert signing.verify(forge(ahead), signing.ACCESS).sid == SID
+    for iat in (int(time.time()) + 10_000, 0, 2**53):
+        assert signing.verify(forge(claims_of(iat=iat)), signing.ACCESS).sid == SID
 
 
 @pytest.mark.asvs("9.2.1")
@@ -114,6 +116,7 @@ def test_not_before_is_honoured(forge):
     now = int(time.time())
 
     assert not refused(forge(claims_of(nbf=now - 10)))
+    assert not refused(forge(claims_of(nbf=now)))
     assert refused(forge(claims_of(nbf=now + 1000)))
 
 
@@ -297,17 +300,21 @@ def test_what_is_not_three_segments_is_refused(ring, made):
     assert refused(made if isinstance(made, str) else made(access_token()))
 
 
-def test_token_of_4096_characters_is_the_longest(forge):
+def test_token_of_4096_characters_is_the_longest(settings, forge):
     def of_length(length):
-        for padding in range(length):
-            token = forge(claims_of(jti="x" * padding))
-            if len(token) >= length:
-                return token
+        """No segment of base64url has 4n + 1 characters, so one kid does not make all lengths."""
+        for kid in ("k", "kk"):
+            settings.JWT_SIGNING_KEYS = [{**key, "kid": kid}]
+            for padding in range(length * 3 // 4 - 400, length):
+                token = forge(claims_of(jti="x" * padding))
+                if len(token) == length:
+                    return token
+                if len(token) > length:
+                    break
         raise AssertionError
 
-    longest = of_length(4094)
-    assert 4094 <= len(longest) <= 4096
-    assert not refused(longest)
+    key = generate_signing_key()
+    assert not refused(of_length(4096))
     assert refused(of_length(4097))
     assert refused("a" * 1_000_000)
 
@@ -333,14 +340,14 @@ def test_signature_of_another_length_is_refused(ring, length):
 # After the signature
 
 
-@pytest.mark.asvs("9.2.1")
-@pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
-def test_missing_claim_is_refused(forge, claim):
-    assert refused(forge(claims_of(**{claim: ...})))
-
-
 INTEGERS = ["gen", "iat", "exp"]
 STRINGS = ["iss", "aud", "sub", "sid", "jti"]
+
+
+@pytest.mark.asvs("9.2.1")
+@pytest.mark.parametrize("claim", INTEGERS + STRINGS)
+def test_missing_claim_is_refused(forge, claim):
+    assert refused(forge(claims_of(**{claim: ...})))
 
 
 @pytest.mark.asvs("9.2.1", "15.3.5")
@@ -385,7 +392,7 @@ def test_mistyped_string_is_refused(forge, claim, value):
 
 
 @pytest.mark.asvs("15.3.5")
-@pytest.mark.parametrize("claim", list(signing.CLAIM_TYPES))
+@pytest.mark.parametrize("claim", INTEGERS + STRINGS)
 def test_claim_given_twice_is_refused(forge, claim):
     claims = claims_of()
     member = f"{json.dumps(claim)}:{json.dumps(claims[claim])}"
@@ -444,7 +451,7 @@ def odd_payloads():
 
 
 @pytest.mark.asvs("15.3.5")
-@pytest.mark.parametrize("payload", list(odd_payloads()), ids=lambda payload: repr(payload[:12]))
+@pytest.mark.parametrize("payload", list(odd_payloads()), ids=lambda payload: f"{len(payload)} B")
 def test_validly_signed_odd_payload_is_refused(forge, payload):
     assert refused(forge(payload))
 
@@ -583,6 +590,7 @@ ED_KEY = generate_signing_key("EdDSA")
         ED448_KEY,
         ED448_KEY | {"crv": "Ed25519"},
         OCT_KEY | {"alg": "EdDSA"},
+        OCT_KEY | {"alg": "HS384"},
         OCT_KEY | {"alg": "HS512"},
         OCT_KEY | {"alg": "none"},
         OCT_KEY | {"alg": None},
@@ -620,7 +628,6 @@ ED_KEY = generate_signing_key("EdDSA")
         [],
         [OCT_KEY],
     ],
-    ids=lambda jwk: json.dumps(jwk)[:60],
 )
 def test_unusable_key_stops_the_start_and_is_not_repeated(jwk):
     with pytest.raises(ImproperlyConfigured, match=r"^JWT_SIGNING_KEYS: key 2") as caught:
@@ -634,6 +641,11 @@ def assert_tells_no_secret(text, jwk):
         value = jwk.get(name) if isinstance(jwk, dict) else None
         if isinstance(value, str) and len(value) > 3:
             assert value not in text
+
+
+@pytest.mark.parametrize("change", [{"k": encode(b"x" * 32)}, {"kid": "~" * 64}, {"kid": " "}])
+def test_key_just_within_the_bounds_is_usable(change):
+    assert KeyRing([OCT_KEY | change]).signing_key.can_sign
 
 
 def test_two_keys_of_one_kid_stop_the_start():
@@ -668,7 +680,7 @@ def test_empty_ring_stops_the_start():
         "secret" + "[" * 100_000,
         "[" * 100_000,
     ],
-    ids=lambda value: repr(value[:20]),
+    ids=lambda value: f"{len(value)} characters",
 )
 def test_keys_that_are_no_jwk_set_stop_the_start(value):
     with pytest.raises(ImproperlyConfigured, match="JWT_SIGNING_KEYS") as caught:
@@ -729,6 +741,7 @@ def test_no_repr_holds_a_secret(alg, alice):
             assert_tells_no_secret(text, jwk)
             assert "eyJ" not in text
             assert SID not in text
+            assert repr(ring.signing_key.key) not in text
 
 
 # Any text at all
@@ -884,7 +897,6 @@ def test_token_refused_before_the_row_costs_no_query(
         {"gen": 2},
         {"gen": 2**53},
     ],
-    ids=repr,
 )
 def test_signed_claims_that_the_row_denies_are_refused(
     api, alice, forge, read_segment, changes, django_assert_num_queries
@@ -952,6 +964,7 @@ def test_same_row_gives_the_same_refresh_token(ring, api, alice, read_segment):
     pairs = [flows.pair_of(phone.device, handle) for _ in range(2)]
 
     assert {pair.refresh_token for pair in pairs} == {phone.pair["refresh_token"]}
+    assert len(read_segment(phone.pair["refresh_token"])["jti"]) == 22  # 128 bits
     assert len({pair.access_token for pair in pairs}) == 2
 
 
