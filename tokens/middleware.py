@@ -87,18 +87,20 @@ class DeviceMiddleware(AuthenticationMiddleware):
     """
 
     def process_request(self, request):
-        super().process_request(request)
+        """In place of Django's, which would make two lazy users more."""
         if settings.SESSION_COOKIE_NAME in request.COOKIES:
             # Read now: `login()` may flush the session before the new device replaces this one.
             request.former_handle = request.session.get(HANDLE_KEY)
         request.device = SimpleLazyObject(partial(get_device, request))
         request.user = SimpleLazyObject(partial(get_user, request))
-        request.auser = sync_to_async(partial(get_user, request))
+        request.auser = partial(aget_user, request)
 
     def process_response(self, request, response):
         """A page of the API that refuses a device which ended leads to where it is told why."""
+        if response.status_code != 401:
+            return response
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        if response.status_code == 401 and is_page and SIGNED_OUT_KEY in request.session:
+        if is_page and SIGNED_OUT_KEY in request.session:
             return redirect_to_login(request.get_full_path())
         return response
 
@@ -135,6 +137,10 @@ def get_device(request: HttpRequest) -> IssuedToken | None:
 def get_user(request: HttpRequest) -> User | AnonymousUser:
     device = get_device(request)
     return device.user if device else AnonymousUser()
+
+
+async def aget_user(request: HttpRequest) -> User | AnonymousUser:
+    return await sync_to_async(get_user)(request)
 
 
 def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
