@@ -22,7 +22,7 @@ def configure(settings_module: str) -> None:
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
         "EMAIL_URL": "dummy://",
-        "PGOPTIONS": "",  # filling a database takes longer than a request may
+        "PGOPTIONS": "-c jit=off",  # as requests have it, but for their time limits
         "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }
 

@@ -2,10 +2,10 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from config.requests import PATIENCE, ASGIRequest
+from config.requests import PGOPTIONS, ASGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("PGOPTIONS", PATIENCE)
+os.environ.setdefault("PGOPTIONS", PGOPTIONS)
 
 application = get_asgi_application()
 application.request_class = ASGIRequest

@@ -9,8 +9,8 @@ from django.http import HttpRequest
 
 # So long PostgreSQL waits for a lock and works at a statement of a request: it is answered 503
 # before a server gives up the process that answers it, after 30 s by gunicorn's default. Commands
-# take the time they need.
-PATIENCE = "-c lock_timeout=10s -c statement_timeout=20s"
+# take the time they need. And it compiles no query, which takes longer than the query would.
+PGOPTIONS = "-c lock_timeout=10s -c statement_timeout=20s -c jit=off"
 
 
 class ReadableContentType(HttpRequest):

@@ -2,10 +2,10 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config.requests import PATIENCE, WSGIRequest
+from config.requests import PGOPTIONS, WSGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("PGOPTIONS", PATIENCE)
+os.environ.setdefault("PGOPTIONS", PGOPTIONS)
 
 application = get_wsgi_application()
 application.request_class = WSGIRequest
