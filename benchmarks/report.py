@@ -181,7 +181,7 @@ def _flow_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
 
 def _knowledge_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
     events = list(results["SQLite"].checks[US])
-    yield ["", *(f"ends at {event}" for event in events), "list of devices"]
+    yield ["", *(f"ends {event}" for event in events), "list of devices"]
     for name, contender in CONTENDERS.items():
         found = [each.checks[name] for each in results.values()]
         answers = ["yes" if all(check[event] for check in found) else "no" for event in events]
@@ -194,7 +194,7 @@ def _target_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]
         is_met = value >= limit if is_floor else value <= limit
         sign = "at least" if is_floor else "at most"
         shown = f"{limit:.0f}" if limit >= 10 else f"{limit:.2f}"
-        measured = f"{value:.0f}" if limit >= 10 else f"{value:.2f}"
+        measured = f"{value:.0f}" if limit >= 10 else f"{value:.3f}"
         yield [what, f"{sign} {shown}", measured, "met" if is_met else "**missed**"]
 
 

@@ -238,13 +238,11 @@ class Desk:
         first, second = self._log_in(username), self._log_in(username)
         assert self._who(first) == self._who(second)
         self.contender.end(first, self._send)
-        found = {
-            "sign-out": self._who(first) is None,
-            "of one device alone": self._who(first) is None and self._who(second) is not None,
-        }
+        ended, stays = self._who(first) is None, self._who(second) is not None
+        found = {"at sign-out": ended, "at sign-out of one device alone": ended and stays}
         third = self._log_in(username)
         User.objects.filter(username=username).update(is_active=False)
-        found["deactivation"] = self._who(third) is None
+        found["at deactivation"] = self._who(third) is None
         User.objects.filter(username=username).update(is_active=True)
         return found
 
