@@ -9,7 +9,7 @@ from accounts.serializers import (
     validate_new_password,
 )
 from accounts.throttling import check_password
-from tokens.client import clean_text, parse_network
+from tokens.client import DeviceType, clean_text, parse_network
 from tokens.flows import NAME_LENGTH, NOTE_LENGTH
 from tokens.models import IssuedToken, State
 
@@ -25,40 +25,28 @@ class DeviceNameField(serializers.CharField):
         return clean_text(name, len(name))  # the validators see to its length
 
 
-class DeviceSerializer(serializers.ModelSerializer):
+class DeviceSerializer(serializers.Serializer):
     """A device as its owner and staff see it. Needs devices from `with_state()`."""
 
+    # Field by field and not from the model, which DRF would look through anew for each answer.
+    id = serializers.UUIDField(read_only=True)
+    kind = serializers.ChoiceField(IssuedToken.Kind.choices, read_only=True)
     name = DeviceNameField()
     label = serializers.CharField(read_only=True)
+    browser = serializers.CharField(read_only=True)
+    os = serializers.CharField(read_only=True)
+    device_type = serializers.ChoiceField(DeviceType.choices, read_only=True)
+    ip_address = serializers.IPAddressField(read_only=True, allow_null=True)
+    last_ip = serializers.IPAddressField(read_only=True, allow_null=True)
     location = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    last_seen_at = serializers.DateTimeField(read_only=True)
+    expires_at = serializers.DateTimeField(read_only=True)
     state = serializers.ChoiceField(State, read_only=True)
     is_current = serializers.SerializerMethodField()
+    revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
     revoked_reason = serializers.CharField(source="ended_reason", read_only=True)
     revoked_note = serializers.CharField(source="ended_note", read_only=True)
-
-    class Meta:
-        model = IssuedToken
-        fields = [
-            "id",
-            "kind",
-            "name",
-            "label",
-            "browser",
-            "os",
-            "device_type",
-            "ip_address",
-            "last_ip",
-            "location",
-            "created_at",
-            "last_seen_at",
-            "expires_at",
-            "state",
-            "is_current",
-            "revoked_at",
-            "revoked_reason",
-            "revoked_note",
-        ]
-        read_only_fields = [field for field in fields if field != "name"]
 
     def get_is_current(self, device) -> bool:
         current = self.context.get("current")
@@ -148,10 +136,6 @@ class OwnedDeviceSerializer(DeviceSerializer):
     """A device among those of many people."""
 
     username = serializers.CharField(source="user.username", read_only=True)
-
-    class Meta(DeviceSerializer.Meta):
-        fields = ["username", *DeviceSerializer.Meta.fields]
-        read_only_fields = fields
 
 
 @extend_schema_field({"type": "string", "example": "203.0.113.0/24"})
