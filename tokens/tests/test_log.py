@@ -91,7 +91,7 @@ def test_a_revocation_names_both_sides(log, browser, api, support, alice):
         (
             lambda c, *_: c.post("reauthenticate", {"password": PASSWORD}),
             "password given again",
-            {},
+            {"kind": "api"},
         ),
         (
             lambda c, *_: c.post(
@@ -121,8 +121,7 @@ def test_what_a_person_does_is_logged(log, api, alice, act, event, expected):
     if event == "devices revoked":
         assert (line["count"], line["user"], line["by"]) == (1, alice.pk, alice.pk)
     elif event.startswith("password"):
-        assert line["device"] == phone.pair["device"]["id"]
-        assert (line["user"], line["kind"]) == (alice.pk, "api")
+        assert (line["user"], line["by_device"]) == (alice.pk, phone.pair["device"]["id"])
 
 
 @pytest.mark.asvs("16.3.3")
