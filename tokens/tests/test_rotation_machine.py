@@ -79,6 +79,7 @@ def clock():
         mock.patch.object(signing, "time", clock),
         # This clock's time is a part of the SQL.
         mock.patch.object(compiled, "_compile", compiled._compile.__wrapped__),
+        mock.patch.object(compiled, "_compile_count", compiled._compile_count.__wrapped__),
     ):
         yield clock
 
