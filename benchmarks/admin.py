@@ -79,7 +79,7 @@ def pages(client: Any) -> Iterator[Page]:
         "/16": f"{block}.0.0/16",
         "/20": f"{block}.128.0/20",
         "IPv6 /32": "2a02::/32",
-        "IPv6 /64": f"{':'.join(v6.split(':')[:3])}::/48",
+        "IPv6 /48": f"{':'.join(v6.split(':')[:3])}::/48",
         "empty network": "198.51.100.0/24",
     }.items():
         yield Page(f"Devices, search: {name}", f"{DEVICES}?q={term}")

@@ -768,7 +768,8 @@ def verify_any(token):
 @patient
 @given(any_text | st.lists(segments, max_size=5).map(".".join) | st.binary().map(bytes.hex))
 def test_any_text_is_refused_quietly(token):
-    verify_any(token)
+    assert refused(token)
+    assert refused(token, signing.REFRESH)
 
 
 @patient
@@ -788,7 +789,7 @@ def test_mutated_token_is_refused_quietly(data):
 @patient
 @given(json_values)
 def test_any_signed_json_is_refused_quietly(forge, value):
-    verify_any(forge(json.dumps(value).encode()))
+    assert refused(forge(json.dumps(value).encode()))
 
 
 @patient
@@ -800,13 +801,13 @@ def test_any_signed_claims_are_refused_quietly(forge, changes):
 @patient
 @given(st.binary(max_size=2000))
 def test_any_signed_bytes_are_refused_quietly(forge, payload):
-    verify_any(forge(payload))
+    assert refused(forge(payload))
 
 
 @patient
 @given(st.binary(max_size=300), st.binary(max_size=100))
 def test_any_header_is_refused_quietly(forge, header, payload):
-    verify_any(forge(payload, header))
+    assert refused(forge(payload, header))
 
 
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
