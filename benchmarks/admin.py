@@ -44,34 +44,30 @@ class Page:
 def pages(client: Any) -> Iterator[Page]:
     """Every page that is measured, for the staff member of `client`: the filters as the lists
     offer them, and what to search for as the database holds it."""
-    from accounts.changelist import COUNTED
     from accounts.models import User
-    from benchmarks.population import COLLECTOR, CROWDED_NETWORK
+    from benchmarks.population import COLLECTOR
     from tokens.models import IssuedToken
 
     collector = User.objects.get(username=COLLECTOR)
     device = IssuedToken.objects.filter(user__gt=collector, ip_address__isnull=False)[0]
+    yield Page("Front page", "/admin/")
+    yield from device_pages(client, collector, device)
+    yield from revocation_pages(device)
+    yield from user_pages(client, collector, device.user)
+
+
+def device_pages(client: Any, collector: Any, device: Any) -> Iterator[Page]:
+    """The list of devices, each of its filters, and searches of every kind."""
+    from benchmarks.population import COLLECTOR, CROWDED_NETWORK
+    from tokens.models import IssuedToken
+
     at_random = IssuedToken.objects.order_by("pk").values_list("ip_address", flat=True)
     some = [str(ip) for ip in at_random[:500]]
     v4 = next(ip for ip in some if "." in ip and not ip.startswith("203."))
     v6 = next(ip for ip in some if ":" in ip)
     block = ".".join(v4.split(".")[:2])
-    last = -(-min(COUNTED, IssuedToken.objects.all()[:COUNTED].count()) // 50)
-    person = device.user
-
-    yield Page("Front page", "/admin/")
-    yield Page("Devices", DEVICES)
-    yield Page("Devices, last page", f"{DEVICES}?p={last}")
-    yield Page("Devices, sorted by signed in", f"{DEVICES}?o=7")
-    for name, query in filters_of(client, DEVICES):
-        yield Page(f"Devices, {name}", DEVICES + query)
-    yield Page("Devices of the user with 10,000", f"{DEVICES}?user__id__exact={collector.pk}")
-    for name, term in {
-        "username": person.username,
+    searches = name_searches(device.user) | {
         "username with 10,000 devices": COLLECTOR,
-        "start of an email address": person.email[:-8],
-        "name that nobody has": "nobody-of-this-name",
-        "one letter": "m",
         "device id": device.pk,
         "IPv4 address": v4,
         "IPv6 address": v6,
@@ -81,34 +77,58 @@ def pages(client: Any) -> Iterator[Page]:
         "IPv6 /32": "2a02::/32",
         "IPv6 /48": f"{':'.join(v6.split(':')[:3])}::/48",
         "empty network": "198.51.100.0/24",
-    }.items():
-        yield Page(f"Devices, search: {name}", f"{DEVICES}?q={term}")
+    }
+    yield from list_pages(client, "Devices", DEVICES, IssuedToken, searches)
+    yield Page("Devices, sorted by signed in", f"{DEVICES}?o=7")
+    yield Page("Devices of the user with 10,000", f"{DEVICES}?user__id__exact={collector.pk}")
     yield Page("A device", f"{DEVICES}{device.pk}/change/")
-    yield Page("Revoke a device, asked", f"{DEVICES}{device.pk}/revoke/")
+
+
+def revocation_pages(device: Any) -> Iterator[Page]:
+    """What is asked before devices end, and the export of as many."""
+    from benchmarks.population import CROWDED_NETWORK
+
     chosen = {"_selected_action": device.pk, "select_across": 1}
     across = f"{DEVICES}?q={CROWDED_NETWORK}"
+    yield Page("Revoke a device, asked", f"{DEVICES}{device.pk}/revoke/")
     yield Page("Revoke 100,000 devices, asked", across, chosen | {"action": "revoke_selected"})
     yield Page("Export of them, first rows", across, chosen | {"action": "export_csv"})
-
     yield Page("Incident", f"{DEVICES}incident/")
     yield Page("Incident, in the crowded /24", f"{DEVICES}incident/?network={CROWDED_NETWORK}")
     yield Page("Incident, on ChromeOS", f"{DEVICES}incident/?os=ChromeOS")
 
-    yield Page("Users", USERS)
-    yield Page("Users, last page", f"{USERS}?p={-(-min(COUNTED, User.objects.count()) // 50)}")
+
+def user_pages(client: Any, collector: Any, person: Any) -> Iterator[Page]:
+    """The list of users, and two of them."""
+    yield from list_pages(client, "Users", USERS, type(person), name_searches(person))
     yield Page("Users, sorted by email", f"{USERS}?o=2")
-    for name, query in filters_of(client, USERS):
-        yield Page(f"Users, {name}", USERS + query)
-    for name, term in {
+    yield Page("A user", f"{USERS}{person.pk}/change/")
+    yield Page("A user with 10,000 devices", f"{USERS}{collector.pk}/change/")
+    yield Page("Revoke their devices, asked", f"{USERS}{collector.pk}/revoke/")
+
+
+def list_pages(
+    client: Any, title: str, path: str, model: Any, searches: dict[str, Any]
+) -> Iterator[Page]:
+    """The first and the last page of a list, each of its filters, and these searches."""
+    from accounts.changelist import COUNTED, LargeListAdmin
+
+    last = -(-model.objects.all()[:COUNTED].count() // LargeListAdmin.list_per_page)
+    yield Page(title, path)
+    yield Page(f"{title}, last page", f"{path}?p={last}")
+    for name, query in filters_of(client, path):
+        yield Page(f"{title}, {name}", path + query)
+    for name, term in searches.items():
+        yield Page(f"{title}, search: {name}", f"{path}?q={term}")
+
+
+def name_searches(person: Any) -> dict[str, Any]:
+    return {
         "username": person.username,
         "start of an email address": person.email[:-8],
         "name that nobody has": "nobody-of-this-name",
         "one letter": "m",
-    }.items():
-        yield Page(f"Users, search: {name}", f"{USERS}?q={term}")
-    yield Page("A user", f"{USERS}{person.pk}/change/")
-    yield Page("A user with 10,000 devices", f"{USERS}{collector.pk}/change/")
-    yield Page("Revoke their devices, asked", f"{USERS}{collector.pk}/revoke/")
+    }
 
 
 def filters_of(client: Any, path: str) -> Iterator[tuple[str, str]]:
