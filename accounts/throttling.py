@@ -22,6 +22,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest
 from django.utils.crypto import salted_hmac
 
+from accounts import compiled
+from accounts.compiled import several, spread
 from accounts.models import Throttle, ThrottleQuerySet, User
 
 logger = logging.getLogger(__name__)
@@ -131,13 +133,22 @@ class Counted:
     undecided: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What refuses the next try on a key for so long. `is_being_tested`: until a try is decided
+    that came first; one that ended without a decision, as in a crash, holds nobody up for long."""
+
+    kind: str
+    wait: timedelta
+    is_being_tested: bool
+
+
 class Attempt:
     """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings.
     `wrong`: how many on the subject failed before it."""
 
     def __init__(self, rows: list[Counted], *, is_blind: bool = False) -> None:
-        self.size = len(rows)
-        self.rows = Throttle.objects.filter(pk__in=[row.pk for row in rows])
+        self.ids = [row.pk for row in rows]
         self.is_blind = is_blind
         self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)
         self.has_succeeded = False
@@ -146,20 +157,29 @@ class Attempt:
     def succeed(self) -> None:
         """Forget the wrong tries on the subject, and that this one came from the network."""
         self.has_succeeded = True
-        forgotten, _ = self.rows.filter(Q(subject__gt=b"") | Q(count=1)).hold().delete()
-        if forgotten < self.size:
-            self.rows.hold().withdraw()
+        forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.ids))
+        if forget.execute(**spread("id", self.ids)) < len(self.ids):
+            self.rows().hold().withdraw()
 
     @transaction.atomic
     def fail(self) -> None:
-        self.rows.hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
+        self.rows().hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
         Throttle.objects.delete_stale(STALE_AT_ONCE)
 
     @transaction.atomic
     def withdraw(self) -> None:
         """Take the count back: nothing was tested."""
-        self.rows.hold().withdraw()
-        self.rows.filter(count=0).delete()
+        self.rows().hold().withdraw()
+        self.rows().filter(count=0).delete()
+
+    def rows(self) -> ThrottleQuerySet:
+        return Throttle.objects.filter(pk__in=self.ids)
+
+
+def _forgettable(size: int) -> ThrottleQuerySet:
+    """What a success leaves nothing of: tries on a subject, and a network's only one."""
+    rows = Throttle.objects.filter(Q(pk__in=several("id", size)))
+    return rows.filter(Q(subject__gt=b"") | Q(count=1)).hold()
 
 
 @contextmanager
@@ -344,24 +364,32 @@ def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
             attempt = _count(told, untold)
             if attempt:
                 return attempt
-        elif time.monotonic() > give_up or not all(_is_being_tested(row) for row in locked):
+        elif time.monotonic() > give_up or not all(lock.is_being_tested for lock in locked):
             raise TooManyAttempts(locked[0].kind, locked[0].wait)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
 
 
-def _locked(keys: Sequence[Key]) -> list[Throttle]:
-    """The counts of these keys that refuse the next try, the longest wait first."""
-    found = Throttle.objects.filter(
-        subject__in={key.subject for key in keys}, address__in={key.address for key in keys}
+def _locked(keys: Sequence[Key]) -> list[Lock]:
+    """The locks on these keys, the longest wait first."""
+    subjects, addresses = {key.subject for key in keys}, {key.address for key in keys}
+    statement = compiled.select(
+        router.db_for_write(Throttle), _locked_rows, len(subjects), len(addresses)
     )
-    locked = found.locked().order_by("-locked_until")
-    return [row for row in locked if _key(row.kind, row.subject, row.address) in keys]
+    rows = statement.fetch(**spread("subject", subjects), **spread("address", addresses))
+    return [
+        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < PATIENCE)
+        for kind, subject, address, undecided, counted_at, locked_until, now in rows
+        if _key(kind, subject, address) in keys
+    ]
 
 
-def _is_being_tested(row: Throttle) -> bool:
-    """A try that ended without being decided, as in a crash, holds nobody up for long."""
-    return row.undecided > 0 and row.now - row.counted_at < PATIENCE
+def _locked_rows(subjects: int, addresses: int) -> Any:
+    found = Throttle.objects.filter(
+        subject__in=several("subject", subjects), address__in=several("address", addresses)
+    )
+    columns = ("kind", "subject", "address", "undecided", "counted_at", "locked_until", "now")
+    return found.locked().order_by("-locked_until").values_list(*columns)
 
 
 def _count(told: Sequence[Key], untold: Sequence[Key]) -> Attempt | None:

@@ -122,6 +122,11 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
                 counts[name][value] += count
         return {name: counter.most_common(largest) for name, counter in counts.items()}
 
+    def unended(self) -> "IssuedTokenQuerySet":
+        """Devices that are live by their own row, whatever became of their user."""
+        is_used = Q(idle_at=None) | Q(idle_at__gt=Now())
+        return self.filter(is_used, revoked_at=None, expires_at__gt=Now())
+
     def never_used(self) -> "IssuedTokenQuerySet":
         """Devices that made no request since their sign-in."""
         return self.filter(generation=1, confirmed=False)

@@ -3,11 +3,17 @@
 import ipaddress
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core import signing
+from django.db import router
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
+from accounts import compiled
+from accounts.compiled import Parameter
 from accounts.mail import send_mail
 from accounts.models import User
 from tokens.models import IssuedToken, IssuedTokenQuerySet
@@ -68,12 +74,24 @@ def _devices() -> tuple[str, str]:
 def _is_new(device: IssuedToken) -> bool:
     """Whether the account has other devices, none of them like this one in the last month: the
     same client, and the same place or network."""
-    others = device.user.devices.exclude(pk=device.pk)
-    alike = others.filter(
-        browser=device.browser, os=device.os, last_seen_at__gt=device.now - KNOWN_FOR
+    alike = compiled.select(router.db_for_write(IssuedToken), _places_of_alike)
+    places = alike.fetch(
+        user=device.user_id, hash=device.hash, browser=device.browser, os=device.os
     )
-    places = alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
-    return not any(_is_near(device, *place) for place in places) and others.exists()
+    if any(_is_near(device, *place) for place in places):
+        return False
+    return device.user.devices.exclude(pk=device.pk).exists()
+
+
+def _places_of_alike() -> Any:
+    alike = IssuedToken.objects.filter(
+        ~Q(hash=Parameter("hash")),
+        user_id=Parameter("user"),
+        browser=Parameter("browser"),
+        os=Parameter("os"),
+        last_seen_at__gt=Now() - KNOWN_FOR,
+    )
+    return alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
 
 
 def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool:

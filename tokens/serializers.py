@@ -68,6 +68,11 @@ class PairSerializer(serializers.Serializer):
     expires_in = serializers.IntegerField(help_text="Seconds.")
     device = DeviceSerializer()
 
+    def to_representation(self, pair):
+        answer = super().to_representation(pair)
+        answer["device"]["is_current"] = True
+        return answer
+
 
 class RefreshSerializer(serializers.Serializer):
     refresh_token = serializers.CharField(write_only=True)

@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import router
 from django.db.models import F
 from django.db.models.functions import Now
 
+from accounts import compiled
+from accounts.compiled import Parameter
 from accounts.models import User
 from tokens import signing
 from tokens.client import Client, locate
@@ -81,14 +84,18 @@ def lock(user: User) -> datetime:
     revoke each other at once would wait for each other. Raise Refused if the account is not what
     was verified.
     """
-    users = User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True)
-    found = users.values_list("password_changed_at", Now()).first()
-    if found is None:
+    rows = compiled.select(router.db_for_write(User), _active_user).fetch(pk=user.pk)
+    if not rows:
         raise Refused("user_inactive")
-    password_changed_at, now = found
+    [(password_changed_at, now)] = rows
     if password_changed_at != user.password_changed_at:
         raise Refused("password_changed")
     return now
+
+
+def _active_user() -> Any:
+    users = User.objects.select_for_update(no_key=True).filter(pk=Parameter("pk"), is_active=True)
+    return users.values_list("password_changed_at", Now())
 
 
 def find(handle: str, kind: str) -> IssuedToken:

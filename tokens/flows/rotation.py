@@ -5,11 +5,11 @@ from hmac import compare_digest
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from tokens import notices, signing
 from tokens.client import Client
+from tokens.compiled import update_same
 from tokens.flows.base import Pair, Refused, assign, find, log, pair_of, require_live, sign_of_life
 from tokens.models import IssuedToken
 
@@ -80,14 +80,7 @@ def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> 
         "confirmed": False,
         "attempt_hash": attempt_hash,
     }
-    same = IssuedToken.objects.filter(
-        Q(idle_at=None) | Q(idle_at__gt=Now()),
-        pk=device.pk,
-        generation=device.generation,
-        revoked_at=None,
-        expires_at__gt=Now(),
-    )
-    if not same.update(**values):
+    if not update_same(device, values):
         return False
     assign(device, values)
     return True

@@ -9,9 +9,10 @@ from django.db import connection, connections, models
 from django.test import override_settings
 from django.utils import timezone
 
+from accounts import compiled
+from accounts.compiled import Parameter, several, spread
 from accounts.models import User
-from tokens import compiled
-from tokens.compiled import count_live, find_device
+from tokens.compiled import count_live, find_device, update_same
 from tokens.models import IssuedToken, State
 
 Kind = IssuedToken.Kind
@@ -207,10 +208,107 @@ def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_
     assert count_live(0) == 0
 
 
+def values_of_every_field(user):
+    return {
+        field.name: some_value(field, number, user)
+        for number, field in enumerate(IssuedToken._meta.concrete_fields)
+        if field.name not in {"id", "user", "revoked_by"}
+    } | {"kind": Kind.BROWSER}
+
+
+def stored(device):
+    return described(IssuedToken.objects.get(pk=device.pk))
+
+
+def test_update_writes_what_that_of_the_orm_would(alice, django_assert_num_queries):
+    device, other = new_device(alice), new_device(alice, hash=b"other")
+    values, before = values_of_every_field(alice), stored(other)
+
+    with django_assert_num_queries(1):
+        assert update_same(device, values)
+    found = stored(device)
+    IssuedToken.objects.filter(pk=device.pk).update(**values)
+
+    assert found == stored(device)
+    assert found["name"][1] == values["name"]
+    assert stored(other) == before
+
+
+def test_update_writes_null(alice, support):
+    full(alice, support)
+    later = timezone.now() + timedelta(days=1)
+    IssuedToken.objects.update(revoked_at=None, revoked_reason="", idle_at=later, expires_at=later)
+    device = IssuedToken.objects.get()
+    values = {field.name: None for field in nullable(IssuedToken) if field.name != "revoked_by"}
+
+    assert update_same(device, values)
+
+    device.refresh_from_db()
+    assert {name: getattr(device, name) for name in values} == values
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"idle_at": MOMENTS[0]},
+        {"expires_at": MOMENTS[1]},
+        {"revoked_at": MOMENTS[0], "revoked_reason": "staff"},
+        {"generation": 2},
+    ],
+)
+def test_update_spares_a_row_that_changed(alice, values):
+    device = new_device(alice)
+    IssuedToken.objects.filter(pk=device.pk).update(**values)
+    before = stored(device)
+
+    assert not update_same(device, {"name": "changed"})
+    assert stored(device) == before
+
+
+def test_statements_know_what_is_always_the_same_from_what_differs(alice, bob):
+    """And a percent sign from a place for a parameter."""
+    first, second = new_device(alice, name="100 %"), new_device(bob, hash=b"2", name="100 %")
+    new_device(alice, hash=b"3", name="100 % more")
+
+    found = compiled.select("default", _named_so).fetch(user=alice.pk)
+    counted = compiled.count("default", _named_so).fetch(user=bob.pk)
+    renamed = compiled.update("default", _named_so, "name").execute(user=alice.pk, new_name="%s")
+    first.refresh_from_db()
+    deleted = compiled.delete("default", _named_so).execute(user=bob.pk)
+
+    assert found == [[first.pk, first.created_at]]
+    assert counted == [[1]]
+    assert (renamed, first.name) == (1, "%s")
+    assert deleted == 1
+    assert not IssuedToken.objects.filter(pk=second.pk).exists()
+    assert alice.devices.count() == 2
+
+
+def _named_so():
+    devices = IssuedToken.objects.filter(name="100 %", user_id=Parameter("user"))
+    return devices.values_list("pk", "created_at")
+
+
+def test_several_parameters_are_spread(alice):
+    for digest in (b"1", b"2", b"3"):
+        new_device(alice, hash=digest)
+    statement = compiled.select("default", _of_any, 2)
+
+    def found(*digests):
+        return {bytes(digest) for [digest] in statement.fetch(**spread("hash", digests))}
+
+    assert found(b"1", b"3") == {b"1", b"3"}
+    assert found(b"2", b"4") == {b"2"}
+
+
+def _of_any(size):
+    return IssuedToken.objects.filter(hash__in=several("hash", size)).values_list("hash")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_threads_may_compile_at_once(alice):
     new_device(alice)
-    compiled._compile.cache_clear()
+    compiled.select.cache_clear()
     together = Barrier(4)
     found = []
 

@@ -330,7 +330,7 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
 CEILING = {"sqlite": 200, "postgresql": 280}
-LOGIN_CEILING = {"sqlite": 19_500, "postgresql": 20_600}
+LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
 
 
 def test_login_stays_below_its_ceiling_of_calls(new_phone, api):

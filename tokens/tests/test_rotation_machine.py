@@ -28,7 +28,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tokens import compiled, flows, signing
+from accounts import compiled
+from tokens import flows, signing
 from tokens.client import Client
 from tokens.models import IssuedToken
 
@@ -78,8 +79,9 @@ def clock():
         mock.patch.multiple(Now, as_sqlite=clock.as_sql, as_postgresql=clock.as_sql),
         mock.patch.object(signing, "time", clock),
         # This clock's time is a part of the SQL.
-        mock.patch.object(compiled, "_compile", compiled._compile.__wrapped__),
-        mock.patch.object(compiled, "_compile_count", compiled._compile_count.__wrapped__),
+        mock.patch.object(compiled, "select", compiled.select.__wrapped__),
+        mock.patch.object(compiled, "update", compiled.update.__wrapped__),
+        mock.patch.object(compiled, "count", compiled.count.__wrapped__),
     ):
         yield clock
 
