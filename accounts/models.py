@@ -283,8 +283,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
 
     def withdraw(self) -> None:
         """Take back one try that is not decided yet."""
-        undecided = self.filter(count__gt=0, undecided__gt=0)
-        undecided.update(
+        self.filter(undecided__gt=0).update(
             count=models.F("count") - 1, undecided=models.F("undecided") - 1, locked_until=None
         )
 

@@ -84,7 +84,7 @@ def read_key(jwk: Any, position: int) -> SigningKey:
     if alg == "EdDSA" and jwk.get("crv") != "Ed25519":
         raise ImproperlyConfigured(f"{where} must be on the curve Ed25519")
     try:
-        key = jwt.PyJWK(jwk, algorithm=alg)
+        key = jwt.PyJWK(jwk)
         prepared = key.Algorithm.prepare_key(key.key)
     except (jwt.PyJWTError, ValueError, TypeError):
         raise ImproperlyConfigured(f"{where} is not a valid {alg} key") from None

@@ -56,6 +56,7 @@ ERRORS = {
 urlpatterns = [
     *(path(f"api/v1/test/{name}", view_raising(error)) for name, (error, *_) in ERRORS.items()),
     *(path(f"test/{name}", page_raising(error)) for name, (error, *_) in ERRORS.items()),
+    *(path(f"api/plain/{name}", page_raising(error)) for name, (error, *_) in ERRORS.items()),
     path("api/v1/test/half-done", WriteThenFailView.as_view()),
     *urls.urlpatterns,
 ]
@@ -85,11 +86,25 @@ def test_refusal_of_the_api(ask, name):
     assert ("Retry-After" in answer.headers) == (status in (429, 503))
 
 
+PLAIN = ["not-found", "denied", "gone", "closed", "bad-request", "suspicious", "bug"]
+
+
 @pytest.mark.asvs("16.5.1", "16.5.4")
 @pytest.mark.urls(__name__)
-@pytest.mark.parametrize(
-    "name", ["not-found", "denied", "gone", "closed", "bad-request", "suspicious", "bug"]
-)
+@pytest.mark.parametrize("name", PLAIN)
+def test_refusal_of_a_view_under_api_that_is_not_of_drf(ask, name):
+    _, status, code = ERRORS[name]
+
+    answer = ask.get(f"/api/plain/{name}")
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json().keys() == {"detail", "code"}
+    assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
+
+
+@pytest.mark.asvs("16.5.1", "16.5.4")
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", PLAIN)
 def test_refusal_of_a_page(ask, name):
     _, status, _ = ERRORS[name]
     answer = ask.get(f"/test/{name}")
@@ -97,6 +112,21 @@ def test_refusal_of_a_page(ask, name):
     assert answer.headers["Content-Type"].startswith(("text/html", "text/plain"))
     assert "secret" not in answer.content.decode()
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("path", ["/test", "/api/plain"])
+def test_unavailable_page_says_so_and_the_log_why(ask, path, caplog):
+    answer = ask.get(f"{path}/gone")
+
+    said = "The service is unavailable for the moment. Try again."
+    if path == "/test":
+        assert answer.headers["Content-Type"] == "text/plain"
+        assert answer.content.decode() == said
+    else:
+        assert answer.json()["detail"] == said
+    [line] = [line for line in caplog.records if line.message == "unavailable"]
+    assert line.exc_info[0] is OperationalError
 
 
 @pytest.mark.urls(__name__)

@@ -13,9 +13,9 @@ from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
 
 from accounts import hashers, throttling
-from accounts.hashers import Argon2PasswordHasher
+from accounts.hashers import Argon2PasswordHasher, Busy
 from accounts.models import Throttle, User
-from conftest import PASSWORD
+from conftest import PASSWORD, make_user
 
 NEW_PASSWORD = "a wholly different sentence"
 WRONG = "not the password"
@@ -595,6 +595,17 @@ def test_reset_requests_are_bounded_by_network(client, db):
     assert "Too many requests for a reset link." in answer.content.decode()
 
 
+def test_page_of_a_refusal_says_who_is_signed_in(browser, alice, settings):
+    settings.SIGNUPS_PER_HOUR = 1
+    laptop = browser(alice)
+
+    answers = [laptop.post("/password/reset", {"email": "x@example.org"}) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [302, 429]
+    assert '<span class="who">alice</span>' in answers[1].content.decode()
+    assert 3500 <= int(answers[1].headers["Retry-After"]) <= 3600
+
+
 @pytest.mark.asvs("6.3.8")
 @pytest.mark.django_db(transaction=True)
 def test_reset_takes_the_same_work_for_an_unknown_address(client, alice, mailoutbox, hashed):
@@ -768,6 +779,28 @@ def test_only_a_superuser_lifts_the_locks_of_one(browser, support, root, lock_ou
     assert not throttling.of_user(root).exists()
 
 
+def test_locks_of_all_superusers_and_of_their_devices_are_theirs(api, root, alice):
+    second = make_user("second", is_superuser=True)
+    subjects = {}
+    for user in (root, second, alice):
+        for client in (api(user), api(user)):
+            assert client.post("reauthenticate", {"password": WRONG}).status_code == 400
+            subjects[throttling.subject_of_device(client.pair["device"]["id"])] = user
+        with throttling.sign_in(user.username, user, "203.0.113.1"):
+            pass
+        subjects |= dict.fromkeys(map(bytes, throttling._subjects(user)), user)
+
+    theirs = {bytes(throttle.subject) for throttle in throttling.of_superusers()}
+
+    assert len(Throttle.objects.filter(kind="password")) == 6
+    assert theirs <= {subject for subject, user in subjects.items() if user != alice}
+    assert theirs == {
+        bytes(throttle.subject)
+        for throttle in Throttle.objects.all()
+        if subjects.get(bytes(throttle.subject), alice) != alice
+    }
+
+
 @pytest.mark.parametrize("path", ["add/", "{pk}/change/", "{pk}/delete/"])
 def test_staff_change_no_count(browser, root, lock_out, path):
     lock_out("nobody")
@@ -844,6 +877,35 @@ def test_tries_that_were_never_decided_end_with_their_window(sign_in, db):
     sign_in("somebody")
 
     assert {*Throttle.objects.values_list("count", "undecided")} == {(1, 0)}
+
+
+def test_lock_of_a_try_that_was_not_tested_is_taken_back(sign_in, alice, monkeypatch):
+    for _ in range(4):
+        sign_in("alice")
+    locked = []
+
+    def fail(*args):
+        locked.extend(Throttle.objects.locked())
+        raise Busy
+
+    with monkeypatch.context() as broken:
+        broken.setattr(User, "check_password", fail)
+        assert sign_in("alice").status_code == 503
+    assert locked
+    assert not Throttle.objects.locked().exists()
+    assert sign_in("alice", PASSWORD).status_code == 200
+
+
+def test_try_of_a_window_before_takes_nothing_from_the_next(alice):
+    """It was still being tested when its window ended and another one began."""
+    former = throttling._begin([throttling.Key("login_address", address=b"network")])
+    wait(minutes=15)
+    later = throttling._begin([throttling.Key("login_address", address=b"network")])
+
+    later.fail()
+    former.withdraw()
+
+    assert list(Throttle.objects.values_list("count", "undecided")) == [(1, 0)]
 
 
 def test_window_begins_with_the_first_try_that_is_still_counted(sign_in, db):

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.db.models import ProtectedError
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -20,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.hashers import Argon2PasswordHasher
-from accounts.models import Role, User
+from accounts.models import BytewiseLower, Role, User
 from accounts.permissions import HasPermission, HasRole
 from config.urls import urlpatterns as site_urls
 from conftest import PASSWORD, make_user
@@ -32,6 +33,72 @@ NEW_PASSWORD = "a wholly different sentence"
 def verified(user):
     User.objects.filter(pk=user.pk).update(email_verified_at=user.date_joined)
     return user
+
+
+def test_others_of_the_admin_are_no_other_superusers(alice, root, support):
+    assert root.is_last_superuser()
+    make_user("second", is_superuser=True, is_staff=True)
+    assert not root.is_last_superuser()
+    assert not alice.is_last_superuser()
+
+
+def test_natural_key_is_the_username_without_regard_to_case(alice, bob):
+    assert User.objects.get_by_natural_key("ALICE") == alice
+    with pytest.raises(User.DoesNotExist):
+        User.objects.get_by_natural_key("nobody")
+
+
+LONGEST = "a" * 242 + "@example.org"  # 254 characters
+
+
+def found(text, limit=9):
+    return User.objects.first_starting_with(text, limit)
+
+
+def test_search_finds_by_both_names_and_by_the_longest(alice, bob):
+    User.objects.filter(pk=bob.pk).update(email=LONGEST)
+
+    for text in (LONGEST, LONGEST.upper(), "aaa"):
+        assert list(User.objects.starting_with(text)) == [bob]
+        assert found(text) == ([bob.pk], False)
+    assert set(User.objects.starting_with("a")) == {alice, bob}
+
+
+@pytest.mark.parametrize("text", ["a\0", "\0", "b" * 255])
+def test_search_for_what_no_name_holds_asks_nothing(text, db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert not User.objects.starting_with(text)
+        assert found(text) == ([], False)
+
+
+def test_search_gives_the_first_of_each_name_and_says_if_there_are_more(db):
+    b, a = make_user("xb", email="xb@example.org"), make_user("xa", email="xa@example.org")
+    c = make_user("xc", email="y@example.org")
+
+    assert found("x", 3) == ([a.pk, b.pk, c.pk, a.pk, b.pk], False)
+    assert found("x", 2) == ([a.pk, b.pk, a.pk, b.pk], True)
+    assert found("x", 1) == ([a.pk, a.pk], True)
+
+
+def test_names_are_compared_byte_by_byte_on_postgresql(db):
+    query = User.objects.all().query
+    name = BytewiseLower("username").resolve_expression(query)
+
+    sql, parameters = name.as_postgresql(query.get_compiler("default"), connection)
+
+    assert (sql, list(parameters)) == ('LOWER("accounts_user"."username") COLLATE "C"', [])
+
+
+@pytest.mark.parametrize("name", ["admin", "support"])
+def test_built_in_role_says_why_it_stays(db, name):
+    role = Role.objects.get(name=name)
+
+    told = rf"The role {name} is built in\."
+    with pytest.raises(ProtectedError, match=told) as stays, transaction.atomic():
+        role.delete()
+    assert stays.value.protected_objects == {role}
+    with pytest.raises(ValidationError, match=r"\['A built-in role keeps its name\.'\]"):
+        Role.objects.filter(name=name).update(name="other")
 
 
 def log_in(api, username, password=PASSWORD):

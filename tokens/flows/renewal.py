@@ -59,7 +59,7 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
         "authenticated_at": now,
         **changes,
     }
-    same = IssuedToken.objects.filter(pk=device.pk, hash=device.hash, revoked_at=None)
+    same = IssuedToken.objects.filter(hash=device.hash, revoked_at=None)
     if not same.update(**values):
         raise Refused("token_invalid")
     device.refresh_from_db(fields=[*values])

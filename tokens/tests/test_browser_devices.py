@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from config.urls import urlpatterns as site_urls
 from conftest import FIREFOX, PASSWORD, make_user
+from tokens.middleware import SIGNED_OUT_KEY
 from tokens.models import IssuedToken
 
 NEW_PASSWORD = "a wholly different sentence"
@@ -221,6 +222,30 @@ def test_cookie_of_a_device_that_ended_is_left_without_it(browser, alice, engine
 
     assert laptop.cookies[settings.SESSION_COOKIE_NAME].value != before
     assert not is_signed_in(with_cookie(before))
+
+
+def test_end_of_a_browser_is_logged_and_told_on_the_login_page(browser, alice, caplog):
+    laptop = browser(alice)
+    alice.devices.revoke(reason="user")
+
+    page = laptop.get("/devices/", follow=True)
+
+    assert page.redirect_chain == [("/login?next=/devices/", 302)]
+    [line] = [line for line in caplog.records if line.message == "request refused"]
+    assert (line.status, line.code) == (302, "device_revoked")
+    assert "You signed this device out" in page.content.decode()
+
+
+def test_of_a_device_that_is_nobodys_nothing_is_told(browser, alice, caplog):
+    laptop = browser(alice)
+    IssuedToken.objects.all().delete()
+
+    page = laptop.get("/devices/", follow=True)
+
+    [line] = [line for line in caplog.records if line.message == "request refused"]
+    assert line.code == "token_invalid"
+    assert SIGNED_OUT_KEY not in laptop.session
+    assert "this device" not in page.content.decode()
 
 
 # Signing in again in the same browser

@@ -347,6 +347,26 @@ def test_sign_out_asks_for_the_password_when_the_last_one_is_old(stale, api, ali
     assert "password" not in Page(stale.get("/devices/sign-out-others/")).html
 
 
+def test_password_given_on_a_page_is_given_on_the_device(stale, alice):
+    device = alice.devices.get()
+
+    stale.post("/devices/sign-out-others/", {"password": PASSWORD})
+
+    renewed = alice.devices.with_state().get()
+    assert renewed.now - renewed.authenticated_at < timedelta(minutes=1)
+    assert renewed.hash != device.hash
+    assert is_signed_in(stale)
+
+
+def test_page_that_asks_for_no_password_leaves_the_device_as_it_is(laptop, alice):
+    device = alice.devices.get()
+
+    assert laptop.post("/devices/sign-out-others/", {"password": PASSWORD}).status_code == 302
+
+    assert alice.devices.get().hash == device.hash
+    assert alice.devices.get().authenticated_at == device.authenticated_at
+
+
 def test_sign_out_of_an_ended_device_says_so(laptop, api, alice, support):
     phone = api(alice)
     url = f"/devices/{phone.device.pk}/sign-out/"

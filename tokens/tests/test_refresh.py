@@ -334,6 +334,15 @@ def test_revoked_device_is_told_so_with_the_note_of_staff(phone, alice, root):
     assert (answer.json()["reason"], answer.json()["note"]) == ("staff", "Call 555.")
 
 
+def test_answer_is_not_given_again_to_a_device_that_ended(phone, alice, root):
+    """Neither within the grace nor to the same attempt."""
+    old = phone.pair["refresh_token"]
+    assert refresh(phone, old, key="k").status_code == 200
+    flows.revoke_for_user(alice, alice.devices.all(), by=root)
+
+    assert_refused(refresh(phone, old, key="k"), "device_revoked")
+
+
 # Costs
 
 

@@ -1,0 +1,216 @@
+"""What the models say and count, asked directly."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts.models import User
+from tokens import flows
+from tokens.models import DailyCount, IssuedToken
+from tokens.tests.test_admin import make_devices
+
+DAY = timedelta(days=1)
+
+
+def ended(user, **values):
+    [device] = make_devices(user, 1, **values)
+    return device
+
+
+def test_devices_that_ended_since_are_told_by_their_first_end(alice):
+    now = timezone.now()
+    later = now + 30 * DAY
+    revoked = ended(alice, revoked_at=now - 2 * DAY, revoked_reason="user")
+    idle = ended(alice, idle_at=now - 3 * DAY, expires_at=later)
+    expired = ended(alice, idle_at=None, expires_at=now - 4 * DAY)
+    ended(alice, revoked_at=now - 9 * DAY, revoked_reason="user", expires_at=later)
+    ended(alice, idle_at=now - 9 * DAY, expires_at=later)
+    ended(alice, idle_at=None, expires_at=now - 9 * DAY)
+    make_devices(alice, 1, expires_at=later)
+
+    assert list(alice.devices.ended_since(Now() - 8 * DAY)) == [revoked, idle, expired]
+
+
+def test_breakdown_holds_the_five_largest_groups(alice):
+    for number, os in enumerate("ABCDEFG", 1):
+        make_devices(alice, number, os=os, kind="api", browser="Firefox", location="")
+
+    assert alice.devices.breakdown() == {
+        "os": [("G", 7), ("F", 6), ("E", 5), ("D", 4), ("C", 3)],
+        "browser": [("Firefox", 28)],
+        "kind": [("api", 28)],
+        "location": [("", 28)],
+    }
+    assert alice.devices.breakdown(1)["os"] == [("G", 7)]
+
+
+def test_device_that_was_refreshed_was_used(api, alice):
+    """Also while its new generation was not used yet."""
+    phone = api(alice)
+    assert alice.devices.never_used().exists()
+
+    phone.http.post("/api/v1/refresh", {"refresh_token": phone.pair["refresh_token"]})
+
+    assert phone.device.confirmed is False
+    assert not alice.devices.never_used().exists()
+
+
+@pytest.mark.parametrize(
+    ("days", "by", "is_past"), [(29, 0, False), (31, 0, True), (31, 2, False), (33, 2, True)]
+)
+def test_devices_are_past_their_retention_by_so_long(alice, settings, days, by, is_past):
+    settings.DEVICE_RETENTION = 30 * DAY
+    ended(alice, revoked_at=timezone.now() - days * DAY, revoked_reason="user")
+
+    assert alice.devices.past_retention(by * DAY).exists() is is_past
+
+
+def refused(**values):
+    now = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    device = IssuedToken(refused_at=now - values.pop("ago"), **values)
+    device.now = now
+    return device.refused_text.replace("\xa0", " ")
+
+
+def test_refusals_are_told_in_words():
+    minute = timedelta(minutes=1)
+    assert IssuedToken().refused_text == ""
+    assert (
+        refused(ago=59 * minute / 60, refused_count=1, refused_ip="203.0.113.7")
+        == "refused once since, last just now from 203.0.113.7"
+    )
+    assert (
+        refused(ago=minute, refused_count=2)
+        == "refused 2 times since, last 1 minute ago from somewhere"
+    )
+    assert (
+        refused(ago=timedelta(days=8, hours=5), refused_count=14)
+        == "refused 14 times since, last 1 week ago from somewhere"
+    )
+
+
+def test_both_sides_of_a_reuse_are_told_in_words():
+    seen = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+    device = IssuedToken(
+        revoked_reason="reuse",
+        rotated_at=seen,
+        rotated_ip="203.0.113.7",
+        rotated_user_agent=firefox,
+        reuse_at=None,
+        reuse_ip=None,
+        reuse_user_agent="",
+    )
+
+    assert device.ended_note == (
+        "Used first on 2026-03-29 at 01:30 UTC from 203.0.113.7 by Firefox on Linux, "
+        "then again at an unknown time from an unknown address by Unknown device."
+    )
+
+
+def today():
+    return datetime.now(UTC).date()
+
+
+def test_days_are_counted_from_the_first_to_today(alice):
+    make_devices(alice, 2)
+    make_devices(alice, 1, created_at=timezone.now() - 3 * DAY)
+
+    counts = DailyCount.objects.recent(3)
+
+    assert [(count.day, count.sign_ins) for count in counts] == [
+        (today() - 2 * DAY, 0),
+        (today() - DAY, 0),
+        (today(), 2),
+    ]
+
+
+def test_days_that_were_kept_are_not_counted_again(alice):
+    """Neither the first day nor any other is counted twice, and none that is too old is read."""
+    for ago in (3, 2, 1):
+        DailyCount.objects.create(day=today() - ago * DAY, sign_ins=70 + ago, revocations=0)
+    make_devices(alice, 4)
+
+    with CaptureQueriesContext(connection) as captured:
+        counts = DailyCount.objects.recent(3)
+
+    assert [count.sign_ins for count in counts] == [72, 71, 4]
+    kept = captured[0]["sql"]
+    assert str(today() - 2 * DAY) in kept
+    assert str(today()) in kept
+    since = [query["sql"] for query in captured if "created_at" in query["sql"]]
+    assert all(str(today()) in sql for sql in since)
+
+
+def test_two_who_count_the_same_day_at_once_keep_it_once(alice, monkeypatch):
+    """The other one keeps the day between this one's look and its write."""
+    from tokens import models
+
+    count = models._count_by_day
+
+    def meanwhile(time, first):
+        if time == "created_at":
+            DailyCount.objects.create(day=today() - DAY, sign_ins=5, revocations=6)
+        return count(time, first)
+
+    monkeypatch.setattr(models, "_count_by_day", meanwhile)
+
+    DailyCount.objects.recent(2)
+
+    assert DailyCount.objects.get().sign_ins == 5
+
+
+def test_clock_of_the_host_says_the_day_in_utc(monkeypatch, db):
+    """Wherever the host stands."""
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")  # UTC+14
+    import time
+
+    time.tzset()
+    try:
+        assert DailyCount.objects.recent(1)[0].day == today()
+        monkeypatch.setenv("TZ", "Etc/GMT+12")
+        time.tzset()
+        assert DailyCount.objects.recent(1)[0].day == today()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_device_is_fresh_and_not_confirmed_once_the_password_was_given(api, alice, age):
+    phone = api(alice)
+    phone.get("me")
+    age(phone.device, hours=1)
+    device = phone.device
+    user = device.user
+    assert (device.confirmed, device.is_fresh()) == (True, False)
+
+    flows.reauthenticate(device, user)
+
+    assert device.is_fresh()
+    assert device.user is user
+    assert phone.device.confirmed is False
+
+
+def test_password_change_writes_nothing_but_the_password(api, alice):
+    """What else changed since the account was read stays as it is."""
+    phone = api(alice)
+    User.objects.filter(pk=alice.pk).update(first_name="Alicia")
+    alice.set_password("a wholly different sentence")
+
+    flows.change_password(alice, phone.device)
+
+    stored = User.objects.get(pk=alice.pk)
+    assert stored.first_name == "Alicia"
+    assert stored.check_password("a wholly different sentence")
+
+
+def test_staffs_note_is_cut_to_its_length(api, alice, root):
+    phone = api(alice)
+
+    flows.revoke_for_user(alice, alice.devices.all(), by=root, note="x" * 501)
+
+    assert phone.device.revoked_note == "x" * 500
