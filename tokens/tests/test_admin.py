@@ -404,7 +404,7 @@ def test_bad_name_is_refused(browser, manager, api, alice, name):
     assert answer.context["adminform"].form.errors
 
 
-@pytest.mark.parametrize("id", ["x", str(uuid.uuid4()), "%00", "1"])
+@pytest.mark.parametrize("id", ["x", str(uuid.UUID(int=4)), "%00", "1"])
 @pytest.mark.parametrize("page", ["change", "revoke", "history", "delete"])
 def test_page_of_no_device_is_no_server_error(browser, support, id, page):
     answer = browser(support).get(f"{DEVICES}{id}/{page}/")
