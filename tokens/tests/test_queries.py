@@ -330,6 +330,7 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
 CEILING = {"sqlite": 200, "postgresql": 280}
+REFRESH_CEILING = {"sqlite": 3_300, "postgresql": 3_500}
 LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
 
 
@@ -342,6 +343,23 @@ def test_login_stays_below_its_ceiling_of_calls(new_phone, api):
 
     calls = sum(entry.callcount for entry in profile.getstats())
     assert calls <= LOGIN_CEILING[connection.vendor]
+
+
+def test_refresh_stays_below_its_ceiling_of_calls(phone):
+    """A count and not a time, the test client's own calls included."""
+
+    def refresh():
+        answer = phone.http.post("/api/v1/refresh", {"refresh_token": phone.pair["refresh_token"]})
+        phone.keep(answer.json())
+        return answer.status_code
+
+    refresh()
+    profile = cProfile.Profile()
+
+    assert profile.runcall(refresh) == 200
+
+    calls = sum(entry.callcount for entry in profile.getstats())
+    assert calls <= REFRESH_CEILING[connection.vendor]
 
 
 def test_authentication_stays_below_its_ceiling_of_calls(phone):
