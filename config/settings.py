@@ -122,11 +122,12 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     if sqlite3.sqlite_version_info < (3, 35):
         raise ImproperlyConfigured("DATABASE_URL: SQLite must be 3.35 or newer (RETURNING)")
     # Writers queue at BEGIN instead of failing when a read turns into a write. `synchronous`
-    # stays FULL, SQLite's default: a revocation that was answered survives a power cut.
+    # stays FULL, SQLite's default: a revocation that was answered survives a power cut. Pages that
+    # requests come back to, of indexes above all, stay in memory: 16 MB of them, not 2.
     _database["OPTIONS"] |= {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-16384",
     }
     # A file, because an in-memory database has neither WAL nor other processes.
     _path = Path(_database["NAME"])
