@@ -1,4 +1,7 @@
-"""A pytest plugin: each mutant meets a database of its own, and the quickest tests first."""
+"""A pytest plugin: each mutant meets a database of its own, and the quickest tests first.
+
+What is made once in a process is made anew in each test, which would not be seen to use it else.
+"""
 
 import json
 import os
@@ -19,6 +22,15 @@ def pytest_collection_modifyitems(items):
     if stats.exists():
         durations = json.loads(stats.read_text())["duration_by_test"]
         items.sort(key=lambda item: durations.get(item.nodeid, 0))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    from accounts import compiled
+    from tokens.signing import key_ring
+
+    for cached in (compiled.select, compiled.count, compiled.update, compiled.delete, key_ring):
+        cached.cache_clear()
 
 
 class FreshDatabase:

@@ -574,6 +574,14 @@ def test_five_reset_mails_an_hour_and_the_same_answer(client, alice, bob, mailou
     assert len(mailoutbox) == 7
 
 
+def test_reset_mails_count_on_the_account(alice, bob):
+    throttling.count_reset_mail(alice, alice.email)
+    throttling.count_reset_mail(None, bob.email)
+
+    assert [throttle.kind for throttle in throttling.of_user(alice)] == ["reset"]
+    assert not throttling.of_user(bob).exists()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_staff_send_a_reset_link_beyond_the_five(client, browser, root, alice, mailoutbox):
     verified(alice)

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from config.urls import urlpatterns as site_urls
 from conftest import FIREFOX, PASSWORD, make_user
-from tokens.middleware import SIGNED_OUT_KEY
+from tokens import flows
 from tokens.models import IssuedToken
 
 NEW_PASSWORD = "a wholly different sentence"
@@ -236,6 +236,25 @@ def test_end_of_a_browser_is_logged_and_told_on_the_login_page(browser, alice, c
     assert "You signed this device out" in page.content.decode()
 
 
+def test_device_that_ends_between_two_steps_of_a_request_signs_in_again(
+    browser, alice, age, monkeypatch
+):
+    laptop = browser(alice)
+    age(alice.devices.get(), minutes=16)
+
+    def refuse(*args):
+        raise flows.Refused("device_revoked", reason="staff", note="Call 555.")
+
+    monkeypatch.setattr(flows, "reauthenticate", refuse)
+    url = "/devices/sign-out-others/"
+    page = laptop.post(url, {"password": PASSWORD}, follow=True)
+
+    assert page.redirect_chain == [(f"/login?next={url}", 302)]
+    assert "Our staff signed this device out." in page.content.decode()
+    assert "Call 555." in page.content.decode()
+    assert not is_signed_in(laptop)
+
+
 def test_of_a_device_that_is_nobodys_nothing_is_told(browser, alice, caplog):
     laptop = browser(alice)
     IssuedToken.objects.all().delete()
@@ -244,8 +263,7 @@ def test_of_a_device_that_is_nobodys_nothing_is_told(browser, alice, caplog):
 
     [line] = [line for line in caplog.records if line.message == "request refused"]
     assert line.code == "token_invalid"
-    assert SIGNED_OUT_KEY not in laptop.session
-    assert "this device" not in page.content.decode()
+    assert 'role="status"' not in page.content.decode()
 
 
 # Signing in again in the same browser

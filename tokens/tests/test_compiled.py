@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts import compiled
 from accounts.compiled import Parameter, several, spread
-from accounts.models import User
+from accounts.models import Throttle, User
 from tokens.compiled import count_live, find_device, update_same
 from tokens.models import IssuedToken, State
 
@@ -325,6 +325,27 @@ def test_threads_may_compile_at_once(alice):
         thread.join()
 
     assert [device.user for device in found] == [alice] * 4
+
+
+class Watch:
+    """A router that leaves every choice to Django, and notes who asked."""
+
+    asked: set[object] = set()
+
+    def db_for_read(self, model, **hints):
+        self.asked.add(model)
+
+    db_for_write = db_for_read
+
+
+def test_routers_are_asked_for_the_model(api, alice):
+    with override_settings(DATABASE_ROUTERS=[Watch()]):
+        phone = api(alice)
+        phone.http.post("/api/v1/refresh", {"refresh_token": phone.pair["refresh_token"]})
+        phone.get("me")
+
+    assert Watch.asked >= {IssuedToken, User, Throttle}
+    assert all(isinstance(model, type) for model in Watch.asked)
 
 
 class Replica:
