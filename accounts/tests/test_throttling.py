@@ -308,6 +308,16 @@ def test_delay_from_the_tenth_on_doubles_up_to_an_hour(sign_in, alice):
     assert sign_in("alice", PASSWORD, "203.0.113.3").status_code == 200
 
 
+def test_lock_that_is_longer_than_the_window_is_not_forgotten_with_it(sign_in, alice, settings):
+    settings.LOGIN_ATTEMPTS_PER_ACCOUNT = 1
+    settings.LOGIN_DELAY = settings.LOGIN_MAX_DELAY = timedelta(days=3)
+    sign_in("alice", WRONG)
+    wait(days=2)
+
+    assert sign_in("nobody", WRONG).status_code == 401  # and what is past its time is deleted
+    assert sign_in("alice", PASSWORD).status_code == 429
+
+
 # Known and unknown
 
 

@@ -80,6 +80,16 @@ def test_search_gives_the_first_of_each_name_and_says_if_there_are_more(db):
     assert found("x", 1) == ([a.pk, a.pk], True)
 
 
+def test_save_of_a_field_of_a_role_writes_no_other(db):
+    role = role_with()
+    role.name, role.description = "friends", "New"
+
+    role.save(update_fields=["description"])
+
+    role.refresh_from_db()
+    assert (role.name, role.description) == ("helpers", "New")
+
+
 def test_names_are_compared_byte_by_byte_on_postgresql(db):
     query = User.objects.all().query
     name = BytewiseLower("username").resolve_expression(query)
@@ -97,6 +107,9 @@ def test_built_in_role_says_why_it_stays(db, name):
     with pytest.raises(ProtectedError, match=told) as stays, transaction.atomic():
         role.delete()
     assert stays.value.protected_objects == {role}
+    role.name = "other"
+    with pytest.raises(ValidationError, match=rf"The role {name} is built in and keeps its name"):
+        role.save()
     with pytest.raises(ValidationError, match=r"\['A built-in role keeps its name\.'\]"):
         Role.objects.filter(name=name).update(name="other")
 

@@ -208,6 +208,37 @@ def test_password_change_writes_nothing_but_the_password(api, alice):
     assert stored.check_password("a wholly different sentence")
 
 
+def test_revocation_of_many_cuts_the_note_and_logs_each_batch(api, alice, root, caplog):
+    phones = [api(alice) for _ in range(3)]
+
+    pieces = flows.revoke_in_batches(
+        alice.devices.all(), reason="incident", by=root, note="x" * 501, size=2
+    )
+
+    assert [ended for _, ended in pieces] == [2, 1]
+    assert {phone.device.revoked_note for phone in phones} == {"x" * 500}
+    lines = [line for line in caplog.records if line.message == "devices revoked"]
+    assert [(line.count, line.reason, line.by) for line in lines] == [
+        (2, "incident", root.pk),
+        (1, "incident", root.pk),
+    ]
+
+
+def test_revocation_of_many_needs_no_note(api, alice):
+    phone = api(alice)
+
+    for _ in flows.revoke_in_batches(alice.devices.all(), reason="incident"):
+        pass
+
+    assert phone.device.revoked_note == ""
+
+
+def test_refusal_says_its_code_and_no_more():
+    refusal = flows.Refused("token_invalid")
+
+    assert (str(refusal), refusal.reason, refusal.note) == ("token_invalid", "", "")
+
+
 def test_staffs_note_is_cut_to_its_length(api, alice, root):
     phone = api(alice)
 

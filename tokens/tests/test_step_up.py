@@ -43,6 +43,8 @@ def assert_asks(answer, *, wrong=False):
     assert answer.status_code == 200
     html = answer.content.decode()
     assert f'name="{FIELD}"' in html
+    assert html.count('name="csrfmiddlewaretoken"') == html.count("<form")
+    assert "This field is required" not in html
     assert ("This is not your password." in html) == wrong
 
 
@@ -198,6 +200,11 @@ def test_page_says_how_long_a_password_is_good_for(browser, root, alice, role, a
     age(root.devices.get(kind="browser"), minutes=4)
     text = page.post(*change_user(role, alice)).content.decode()
     assert "You last gave it on this device more than 3 minutes ago. Give it again" in text
+
+
+def test_token_of_the_form_is_not_carried_along(stale, root, alice, role):
+    url, data = change_user(role, alice)
+    assert_asks(stale(root).post(url, data | {"csrfmiddlewaretoken": "x" * 64}))
 
 
 def test_password_is_not_carried_along(stale, root, alice, role):
