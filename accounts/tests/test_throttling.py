@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.test.signals import template_rendered
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts import hashers, throttling
 from accounts.hashers import Argon2PasswordHasher, Busy
@@ -874,6 +875,29 @@ def test_a_wait_is_rounded_up_and_said_in_words(seconds, wait, words):
     assert str(refusal) == f"Too many wrong passwords. Try again in {words}."
 
 
+def test_a_try_deletes_no_more_than_ten_counts(sign_in, db):
+    for number in range(13):
+        past = timezone.now() - timedelta(days=2)
+        Throttle.objects.create(kind="mail", subject=bytes([number]), expires_at=past)
+
+    sign_in("nobody")
+
+    assert Throttle.objects.filter(kind="mail").count() == 3
+
+
+def test_rows_are_held_in_one_order_and_stale_ones_only_if_free(sign_in, db):
+    with CaptureQueriesContext(connection) as captured:
+        sign_in("nobody")
+
+    held = [query["sql"] for query in captured if '"kind" DESC' in query["sql"]]
+    assert held
+    for sql in held:
+        assert re.findall(r'"(\w+)" DESC', sql) == ["subject", "address", "kind"]
+    if connection.vendor == "postgresql":
+        assert all("FOR UPDATE" in sql and "SKIP" not in sql for sql in held)
+        assert any("FOR UPDATE SKIP LOCKED" in query["sql"] for query in captured)
+
+
 def test_counts_past_their_time_are_deleted_by_later_tries(sign_in, db):
     for number in range(12):
         sign_in(f"name{number}", WRONG, ADDRESSES[number])
@@ -917,7 +941,7 @@ def test_lock_of_a_try_that_was_not_tested_is_taken_back(sign_in, alice, monkeyp
 def test_try_of_a_window_before_takes_nothing_from_the_next(alice):
     """It was still being tested when its window ended and another one began."""
     former = throttling._begin([throttling.Key("login_address", address=b"network")])
-    wait(minutes=15)
+    wait(minutes=16)
     later = throttling._begin([throttling.Key("login_address", address=b"network")])
 
     later.fail()

@@ -233,6 +233,17 @@ def test_revocation_of_many_needs_no_note(api, alice):
     assert phone.device.revoked_note == ""
 
 
+def test_what_ended_is_not_ended_again(api, alice, root):
+    phone = api(alice)
+    assert alice.devices.all().revoke(reason="user") == 1
+    before = phone.device
+
+    assert alice.devices.all().revoke(reason="staff", by=root, note="Again.") == 0
+
+    assert (phone.device.revoked_at, phone.device.revoked_reason) == (before.revoked_at, "user")
+    assert (phone.device.revoked_by, phone.device.revoked_by_name) == (None, "")
+
+
 def test_refusal_says_its_code_and_no_more():
     refusal = flows.Refused("token_invalid")
 
