@@ -43,7 +43,7 @@ class IssuedTokenQuerySet(models.QuerySet["IssuedToken"]):
         """Devices with their user, their `state`, and the database's `now` to reckon with."""
         # Values and not members of an enum, which the drivers would look up at each request.
         whens = [When(condition, then=Value(state.value)) for state, condition in ENDED.items()]
-        state = Case(*whens, default=Value(State.LIVE.value), output_field=models.CharField())
+        state = Case(*whens, default=Value(State.LIVE.value))
         return self.select_related("user").annotate(state=state, now=Now())
 
     def in_state(self, state: str) -> "IssuedTokenQuerySet":

@@ -79,6 +79,23 @@ def test_every_cookie_is_for_this_host_alone(browser, alice):
     assert tab.cookies[settings.SESSION_COOKIE_NAME]["httponly"] is True
 
 
+@pytest.mark.parametrize(
+    ("header", "status", "code"),
+    [
+        ("Bearer", 400, "invalid_request"),
+        ("Bearer a b", 400, "invalid_request"),
+        ("bearer ä", 400, "invalid_request"),
+        ("Bearer " + "a" * 8193, 400, "invalid_request"),
+        ("Bearer a", 401, "token_invalid"),
+        ("Basic YTpi", 401, "not_authenticated"),
+        ("", 401, "not_authenticated"),
+    ],
+)
+def test_header_that_cannot_be_read_is_an_error_of_its_own(api, db, header, status, code):
+    answer = api().get("me", authorization=header)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
 @pytest.mark.asvs("14.2.1")
 @pytest.mark.parametrize("name", ["access_token", "token", "authorization", "bearer", "jwt"])
 def test_token_in_the_address_is_not_read(api, alice, name):
