@@ -1,5 +1,6 @@
 """The statements of each request, refresh and sign-in that ask for a device, compiled once."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.db import connections, router
@@ -10,6 +11,8 @@ from accounts import compiled
 from accounts.compiled import Parameter
 from accounts.models import User
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+
+READ = ("id", "generation", "last_seen_at")
 
 
 def find_device(digest: bytes) -> IssuedToken | None:
@@ -30,16 +33,21 @@ def find_device(digest: bytes) -> IssuedToken | None:
     return device
 
 
-def update_same(device: IssuedToken, values: dict[str, Any]) -> bool:
-    """Give the row these values if it is `unended()` and of the same generation still; whether it
-    was."""
+def update_if(
+    build: Callable[[], IssuedTokenQuerySet], device: IssuedToken, values: dict[str, Any]
+) -> bool:
+    """Give the row of the device these values if `build()` has it; whether it had.
+
+    The parameters of `build()` are the fields in READ, for what the device was read with.
+    """
     alias = router.db_for_write(IssuedToken)
-    given = {"id": device.pk, "generation": device.generation}
+    given = {name: getattr(device, name) for name in READ}
     given |= {f"new_{name}": value for name, value in values.items()}
-    for name, value in given.items():
-        field: Any = IssuedToken._meta.get_field(name.removeprefix("new_"))
-        given[name] = field.get_db_prep_save(value, connections[alias])
-    return bool(compiled.update(alias, _same, *values).execute(**given))
+    prepared = {
+        name: _field(name.removeprefix("new_")).get_db_prep_save(value, connections[alias])
+        for name, value in given.items()
+    }
+    return bool(compiled.update(alias, build, *values).execute(**prepared))
 
 
 def count_live(user_id: int) -> int:
@@ -53,14 +61,12 @@ def _found() -> IssuedTokenQuerySet:
     return IssuedToken.objects.with_state().filter(hash=Parameter("hash"))
 
 
-def _same() -> IssuedTokenQuerySet:
-    return IssuedToken.objects.unended().filter(
-        pk=Parameter("id"), generation=Parameter("generation")
-    )
-
-
 def _live() -> IssuedTokenQuerySet:
     return IssuedToken.objects.filter(user_id=Parameter("user")).live()
+
+
+def _field(name: str) -> Any:
+    return IssuedToken._meta.get_field(name)
 
 
 def _instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:

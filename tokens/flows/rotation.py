@@ -7,11 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
+from accounts.compiled import Parameter
 from tokens import notices, signing
 from tokens.client import Client
-from tokens.compiled import update_same
+from tokens.compiled import update_if
 from tokens.flows.base import Pair, Refused, assign, find, log, pair_of, require_live, sign_of_life
-from tokens.models import IssuedToken
+from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 logger = logging.getLogger(__name__)
 Kind = IssuedToken.Kind
@@ -80,10 +81,15 @@ def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> 
         "confirmed": False,
         "attempt_hash": attempt_hash,
     }
-    if not update_same(device, values):
+    if not update_if(_not_rotated, device, values):
         return False
     assign(device, values)
     return True
+
+
+def _not_rotated() -> IssuedTokenQuerySet:
+    same = {"pk": Parameter("id"), "generation": Parameter("generation")}
+    return IssuedToken.objects.unended().filter(**same)
 
 
 def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:

@@ -1,9 +1,11 @@
 """Use: what every request passes."""
 
+from accounts.compiled import Parameter
 from tokens import signing
 from tokens.client import Client
+from tokens.compiled import update_if
 from tokens.flows.base import TOUCH_INTERVAL, Refused, assign, find, require_live, sign_of_life
-from tokens.models import IssuedToken
+from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 Kind = IssuedToken.Kind
 
@@ -50,11 +52,19 @@ def _touch(device: IssuedToken, client: Client) -> None:
     if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
         return
     values = sign_of_life(device, client)
-    row = IssuedToken.objects.filter(pk=device.pk, revoked_at=None)
     if confirms:
-        row = row.filter(generation=device.generation)
         values["confirmed"] = True
-    else:
-        row = row.filter(last_seen_at=device.last_seen_at)
-    row.update(**values)
+    update_if(_not_confirmed if confirms else _not_seen, device, values)
     assign(device, values)
+
+
+def _not_confirmed() -> IssuedTokenQuerySet:
+    return _not_revoked().filter(generation=Parameter("generation"))
+
+
+def _not_seen() -> IssuedTokenQuerySet:
+    return _not_revoked().filter(last_seen_at=Parameter("last_seen_at"))
+
+
+def _not_revoked() -> IssuedTokenQuerySet:
+    return IssuedToken.objects.filter(pk=Parameter("id"), revoked_at=None)
