@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tokens import flows
+from tokens.client import Client
 from tokens.models import DailyCount, IssuedToken
 from tokens.tests.test_admin import make_devices
 
@@ -244,6 +245,31 @@ def test_what_ended_is_not_ended_again(api, alice, root):
 
     assert (phone.device.revoked_at, phone.device.revoked_reason) == (before.revoked_at, "user")
     assert (phone.device.revoked_by, phone.device.revoked_by_name) == (None, "")
+
+
+def test_new_pair_says_how_long_it_lasts_and_its_device_has_no_name(alice, settings):
+    settings.ACCESS_TOKEN_LIFETIME = timedelta(minutes=7)
+
+    pair = flows.log_in(alice, Client(ip_address=None))
+
+    assert (pair.expires_in, pair.device.name) == (420, "")
+
+
+def test_device_that_moves_is_located_anew(api, alice, age, monkeypatch):
+    phone = api(alice)
+    age(phone.device, minutes=2)
+    monkeypatch.setattr("tokens.flows.base.locate", "Place of {}".format)
+
+    phone.http.get(
+        "/api/v1/me",
+        headers={"authorization": f"Bearer {phone.pair['access_token']}"},
+        REMOTE_ADDR="203.0.113.9",
+    )
+
+    assert (phone.device.last_ip, phone.device.location) == (
+        "203.0.113.9",
+        "Place of 203.0.113.9",
+    )
 
 
 def test_refusal_says_its_code_and_no_more():
