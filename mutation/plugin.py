@@ -1,4 +1,4 @@
-"""A pytest plugin: each mutant meets a database of its own, and the quickest tests first.
+"""A pytest plugin: each mutant meets a database of its own, and first the tests that killed others.
 
 What is made once in a process is made anew in each test, which would not be seen to use it else.
 """
@@ -6,22 +6,38 @@ What is made once in a process is made anew in each test, which would not be see
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+KILLERS = Path("killers.txt")
 
 
 def pytest_configure(config):
     config.pluginmanager.register(FreshDatabase())
 
 
+def function_under_test():
+    return os.environ.get("MUTANT_UNDER_TEST", "").partition("__mutmut_")[0]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """mutmut's fork server hands the tests over in any order."""
+    """First the tests that killed mutants of this function, then of any, then the quickest."""
     stats = Path("mutmut-stats.json")
-    if stats.exists():
-        durations = json.loads(stats.read_text())["duration_by_test"]
-        items.sort(key=lambda item: durations.get(item.nodeid, 0))
+    durations = json.loads(stats.read_text())["duration_by_test"] if stats.exists() else {}
+    kills: Counter[str] = Counter()
+    for line in KILLERS.read_text().splitlines() if KILLERS.exists() else []:
+        function, _, test = line.partition(" ")
+        kills[test] += 1000 if function == function_under_test() else 1
+    items.sort(key=lambda item: (-kills[item.nodeid], durations.get(item.nodeid, 0)))
+
+
+def pytest_runtest_logreport(report):
+    if report.failed and "." in function_under_test():
+        with KILLERS.open("a") as file:
+            file.write(f"{function_under_test()} {report.nodeid}\n")
 
 
 @pytest.hookimpl(tryfirst=True)
