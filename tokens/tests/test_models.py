@@ -255,6 +255,17 @@ def test_new_pair_says_how_long_it_lasts_and_its_device_has_no_name(alice, setti
     assert (pair.expires_in, pair.device.name) == (420, "")
 
 
+def test_name_of_a_new_device_is_cut_to_its_length(alice):
+    assert flows.log_in(alice, Client(ip_address=None), name="x" * 65).device.name == "x" * 64
+
+
+def test_account_whose_password_changed_meanwhile_is_refused_as_such(alice):
+    User.objects.filter(pk=alice.pk).update(password_changed_at=timezone.now())
+
+    with pytest.raises(flows.Refused, match=r"^password_changed$"):
+        flows.log_in(alice, Client(ip_address=None))
+
+
 def test_device_that_moves_is_located_anew(api, alice, age, monkeypatch):
     phone = api(alice)
     age(phone.device, minutes=2)
