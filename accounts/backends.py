@@ -19,7 +19,6 @@ class RoleBackend(ModelBackend):
         Raise TooManyAttempts, without a computation, for names that exist and for others alike.
         """
         User = get_user_model()
-        username = username or kwargs.get(User.USERNAME_FIELD)
         if username is None or password is None:
             return None
         user = User.objects.with_login(username).first()

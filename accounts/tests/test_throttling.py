@@ -264,6 +264,20 @@ def test_address_is_locked_to_the_end_of_its_window(sign_in, alice):
     )
 
 
+def test_request_without_an_address_is_counted_on_the_account(alice, rf):
+    request = rf.post("/")
+    del request.META["REMOTE_ADDR"]
+
+    assert authenticate(request, username="alice", password=WRONG) is None
+    assert set(Throttle.objects.values_list("address", flat=True)) == {b""}
+    assert authenticate(request, username="alice", password=PASSWORD) == alice
+
+
+def test_address_within_ipv6_is_the_same_network():
+    assert throttling.hash_network("::ffff:203.0.113.1") == throttling.hash_network("203.0.113.1")
+    assert throttling.hash_network("203.0.113.2") != throttling.hash_network("203.0.113.1")
+
+
 def test_without_an_address_the_account_still_counts(alice):
     tries = []
     for _ in range(6):
