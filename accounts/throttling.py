@@ -354,18 +354,19 @@ def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
     """Count one try. Raise TooManyAttempts if one of `told` is locked; none is counted then.
 
     Tries that are still being tested hold a lock only until they are decided, so those behind
-    them wait a moment: many right passwords at once all pass.
+    them wait a moment: many right passwords at once all pass. Nobody waits for ever, also if a
+    lock was always there when the try was to be counted and gone when it was looked for.
     """
     give_up = time.monotonic() + PATIENCE.total_seconds()
     pause = 0.02
     while True:
         locked = _locked(told)
-        if not locked:
-            attempt = _count(told, untold)
-            if attempt:
-                return attempt
-        elif time.monotonic() > give_up or not all(lock.is_being_tested for lock in locked):
-            raise TooManyAttempts(locked[0].kind, locked[0].wait)
+        attempt = None if locked else _count(told, untold)
+        if attempt:
+            return attempt
+        if time.monotonic() > give_up or not all(lock.is_being_tested for lock in locked):
+            first = locked[0] if locked else Lock(told[0].kind, timedelta(), is_being_tested=True)
+            raise TooManyAttempts(first.kind, first.wait)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
 

@@ -990,6 +990,15 @@ def test_counts_outlive_their_refusal_under_atomic_requests(client, alice, path,
 
 
 @pytest.mark.django_db(transaction=True)
+def test_try_that_is_never_counted_gives_up(sign_in, alice, monkeypatch):
+    monkeypatch.setattr(throttling, "_count", lambda told, untold: None)
+    monkeypatch.setattr(throttling, "PATIENCE", timedelta(seconds=0.1))
+
+    answer = sign_in("alice", PASSWORD)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+
+
 def test_wrapping_a_sign_in_in_a_transaction_fails_loudly(alice, rf):
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
         authenticate(rf.post("/"), username="alice", password=PASSWORD)
