@@ -863,6 +863,30 @@ def test_tries_are_counted_and_decided(sign_in, alice):
     assert counted() == [("login_address", 3, 0)]
 
 
+def test_wrong_tries_before_this_one_are_those_on_the_account(sign_in, alice):
+    for number in range(3):
+        sign_in("alice")
+        sign_in(f"nobody{number}")
+
+    with throttling.sign_in("alice", alice, "203.0.113.1") as attempt:
+        assert (attempt.wrong, attempt.is_blind, attempt.has_succeeded) == (3, False, False)
+    with throttling.sign_in("carol", None, "203.0.113.1") as attempt:
+        assert attempt.wrong == 0
+
+
+def test_tries_are_counted_in_the_order_in_which_rows_are_held(sign_in, alice):
+    sign_in("alice")
+
+    rows = list(Throttle.objects.order_by("pk").values_list("subject", "address", "kind"))
+    keys = [(bytes(subject), bytes(address), kind) for subject, address, kind in rows]
+    assert len(keys) == 5
+    assert keys == sorted(keys, reverse=True)
+
+
+def test_name_of_no_text_is_counted_too():
+    assert len(throttling.subject_of_name("\ud800")) == 32
+
+
 def test_hashes_are_of_256_bits(sign_in, api, alice):
     sign_in("alice")
     api(alice).post("reauthenticate", {"password": WRONG})
