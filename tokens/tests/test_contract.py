@@ -18,7 +18,7 @@ PLAIN = 'Bearer realm="api"'
 INVALID_REQUEST = 'Bearer realm="api", error="invalid_request"'
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'
 STEP_UP = 'Bearer realm="api", error="insufficient_user_authentication", max_age="900"'
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 NEW_PASSWORD = "another horse, another staple"
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 

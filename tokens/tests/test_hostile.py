@@ -26,7 +26,7 @@ from accounts.urls import urlpatterns as accounts_urls
 from tokens.models import IssuedToken
 from tokens.urls import urlpatterns as tokens_urls
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 ODD_METHODS = ["TRACE", "CONNECT", "FOO", "PROPFIND", "get", "G\0T", "é", "X" * 5000]
 ROUTES = sorted(str(url.pattern) for url in tokens_urls + accounts_urls)

@@ -15,7 +15,7 @@ from accounts.logs import JSONFormatter
 from tokens import flows, signing
 from tokens.keys import generate_signing_key
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "four quiet herons at dawn"
 NEW_PASSWORD = "another horse, another staple"
 
 
