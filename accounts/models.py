@@ -174,6 +174,7 @@ class User(AbstractUser):
     # How many were tried before the one that signs in now, as the backend counted them.
     wrong_passwords = 0
     _password: str | None
+    _own_hash = ""  # which `set_password()` made
     groups = None  # type: ignore[assignment]
     roles = models.ManyToManyField(Role, blank=True, related_name="users")
 
@@ -211,13 +212,14 @@ class User(AbstractUser):
         """
         fields = kwargs.get("update_fields")
         unsaved_password = None
+        is_change = False
         if fields is not None and "password" not in fields:
             unsaved_password, self._password = self._password, None
-        if self._password is not None:
+        elif self._password is not None or self._is_hash_assigned():
             self.password_changed_at = timezone.now()
             if fields is not None:
                 kwargs["update_fields"] = {*fields, "password_changed_at"}
-        is_change = self._password is not None and not self._state.adding
+            is_change = not self._state.adding
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             if not self.is_active:
@@ -227,8 +229,15 @@ class User(AbstractUser):
         if unsaved_password is not None:
             self._password = unsaved_password
 
+    def _is_hash_assigned(self) -> bool:
+        """Whether `password` holds a hash that is new and was made elsewhere."""
+        if self._state.adding or self.password == self._own_hash:
+            return False
+        return not User.objects.filter(pk=self.pk, password=self.password).exists()
+
     def set_password(self, raw_password):
         super().set_password(raw_password)
+        self._own_hash = self.password
         if raw_password is None:
             self.set_unusable_password()
 

@@ -516,6 +516,17 @@ def change_by_queryset(user, api, browser, monkeypatch):
     User.objects.filter(pk=user.pk).update(password=make_password(NEW_PASSWORD))
 
 
+def change_by_assignment(user, api, browser, monkeypatch):
+    user.password = make_password(NEW_PASSWORD)
+    user.save()
+
+
+def change_by_assignment_alone(user, api, browser, monkeypatch):
+    user.check_password(PASSWORD)
+    user.password = make_password(NEW_PASSWORD)
+    user.save(update_fields=["password"])
+
+
 def change_by_bulk_update(user, api, browser, monkeypatch):
     user.password = make_password(NEW_PASSWORD)
     User.objects.bulk_update([user], ["password"])
@@ -523,6 +534,8 @@ def change_by_bulk_update(user, api, browser, monkeypatch):
 
 CHANGES = [
     change_by_queryset,
+    change_by_assignment,
+    change_by_assignment_alone,
     change_by_bulk_update,
     change_by_api,
     change_by_page,
