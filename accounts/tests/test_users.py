@@ -527,6 +527,12 @@ def change_by_assignment_alone(user, api, browser, monkeypatch):
     user.save(update_fields=["password"])
 
 
+def change_by_assignment_of_anothers(user, api, browser, monkeypatch):
+    other = User.objects.create_user("other", "other@example.org", NEW_PASSWORD)
+    user.password = other.password
+    user.save()
+
+
 def change_by_bulk_update(user, api, browser, monkeypatch):
     user.password = make_password(NEW_PASSWORD)
     User.objects.bulk_update([user], ["password"])
@@ -536,6 +542,7 @@ CHANGES = [
     change_by_queryset,
     change_by_assignment,
     change_by_assignment_alone,
+    change_by_assignment_of_anothers,
     change_by_bulk_update,
     change_by_api,
     change_by_page,
@@ -582,6 +589,7 @@ def test_save_of_other_fields_is_no_password_change(api, alice):
     alice.first_name = "Alice"
     alice.save()
     alice.save(update_fields=["first_name"])
+    User.objects.get(pk=alice.pk).save()
 
     alice.refresh_from_db()
     assert alice.password_changed_at == before
