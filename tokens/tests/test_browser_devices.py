@@ -86,6 +86,7 @@ def test_sign_in_makes_a_browser_device(client, support, url):
     device = IssuedToken.objects.with_state().get()
     assert (device.user, device.kind, device.state) == (support, "browser", "live")
     assert (device.label, device.ip_address) == ("Firefox on Linux", "203.0.113.7")
+    assert device.name == ""
     assert device.authenticated_at == device.created_at
     assert device.password_epoch == support.password_changed_at
     assert is_signed_in(client)
