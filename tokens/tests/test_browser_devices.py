@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.sessions.backends.signed_cookies import SessionStore
-from django.http import JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 from rest_framework.response import Response
@@ -15,7 +15,10 @@ from rest_framework.views import APIView
 from config.urls import urlpatterns as site_urls
 from conftest import FIREFOX, PASSWORD, make_user
 from tokens import flows
+from tokens.middleware import DeviceMiddleware
 from tokens.models import IssuedToken
+
+HTML = {"accept": "text/html"}
 
 NEW_PASSWORD = "a wholly different sentence"
 ENGINES = ["signed_cookies", "db", "cache", "cached_db"]
@@ -235,6 +238,31 @@ def test_end_of_a_browser_is_logged_and_told_on_the_login_page(browser, alice, c
     [line] = [line for line in caplog.records if line.message == "request refused"]
     assert (line.status, line.code) == (302, "device_revoked")
     assert "You signed this device out" in page.content.decode()
+
+
+def test_page_of_the_api_leads_to_where_it_is_told_why(browser, alice):
+    laptop = browser(alice)
+    alice.devices.revoke(reason="user")
+
+    answer = laptop.get("/api/v1/devices?page=1", headers=HTML)
+
+    assert (answer.status_code, answer.url) == (302, "/login?next=/api/v1/devices%3Fpage%3D1")
+
+
+def test_client_of_the_api_is_led_nowhere(browser, alice, client):
+    laptop = browser(alice)
+    alice.devices.revoke(reason="user")
+
+    assert laptop.get("/api/v1/devices").status_code == 401
+    assert client.get("/api/v1/devices", headers=HTML).status_code == 401
+
+
+def test_refusal_of_no_content_type_leads_nowhere(rf):
+    refusal = HttpResponse(status=401)
+    del refusal.headers["Content-Type"]
+    assert (
+        DeviceMiddleware(lambda request: refusal).process_response(rf.get("/"), refusal) is refusal
+    )
 
 
 def test_device_that_ends_between_two_steps_of_a_request_signs_in_again(
@@ -567,7 +595,7 @@ def test_good_bearer_beside_a_cookie_is_the_one(browser, api, alice, bob):
 
 def test_browsable_api_is_the_same_device(browser, alice):
     laptop = browser(alice)
-    answer = laptop.get("/api/v1/devices", headers={"accept": "text/html"})
+    answer = laptop.get("/api/v1/devices", headers=HTML)
     assert answer.status_code == 200
     assert "text/html" in answer.headers["Content-Type"]
     assert alice.devices.count() == 1

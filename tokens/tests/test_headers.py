@@ -1,11 +1,15 @@
 """What every answer carries, whoever made it, and what no address is asked for."""
 
+from ipaddress import ip_network
+
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from django.http import HttpResponse
 from django.test import Client
 
 from conftest import PASSWORD
+from tokens.middleware import ClientAddressMiddleware
 
 HTML = {"accept": "text/html"}
 POLICY = ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
@@ -61,6 +65,45 @@ def test_way_to_tls_carries_the_policy(client, settings):
     answer = client.get("/login")
     assert (answer.status_code, answer.url) == (301, "https://testserver/login")
     assert set(POLICY) <= set(answer.headers["Content-Security-Policy"].split("; "))
+
+
+@pytest.fixture
+def heard(rf, settings):
+    """What a request with these headers and META is after the middleware behind a proxy."""
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+    def process(headers, **meta):
+        request = rf.get("/", headers=headers, **meta)
+        if not meta:
+            del request.META["REMOTE_ADDR"]
+        middleware = ClientAddressMiddleware(lambda request: HttpResponse())
+        middleware.process_request(request)
+        middleware.process_response(request, HttpResponse())
+        return request
+
+    return process
+
+
+@pytest.mark.asvs("4.1.3")
+@pytest.mark.parametrize(
+    ("meta", "address", "is_secure"),
+    [
+        ({"REMOTE_ADDR": "10.0.0.1"}, "203.0.113.9", True),
+        ({"REMOTE_ADDR": "203.0.113.1"}, "203.0.113.1", False),
+        ({"REMOTE_ADDR": "unix:"}, "", False),
+        ({}, "", False),
+    ],
+)
+def test_only_a_trusted_proxy_speaks_for_its_client(heard, meta, address, is_secure):
+    headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+    request = heard(headers, **meta)
+    assert (request.META["REMOTE_ADDR"], request.is_secure()) == (address, is_secure)
+
+
+def test_proxy_that_tells_nothing_is_the_client(heard):
+    request = heard({}, REMOTE_ADDR="10.0.0.1")
+    assert (request.META["REMOTE_ADDR"], request.is_secure()) == ("10.0.0.1", False)
 
 
 @pytest.mark.asvs("3.3.1", "3.3.2", "3.3.3", "3.3.4")
