@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from conftest import PASSWORD
-from tokens.middleware import ClientAddressMiddleware
+from tokens.middleware import ClientAddressMiddleware, HeadersMiddleware
 
 HTML = {"accept": "text/html"}
 POLICY = ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
@@ -65,6 +65,24 @@ def test_way_to_tls_carries_the_policy(client, settings):
     answer = client.get("/login")
     assert (answer.status_code, answer.url) == (301, "https://testserver/login")
     assert set(POLICY) <= set(answer.headers["Content-Security-Policy"].split("; "))
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("status", [200, 404, 405, 500, 501])
+def test_debug_pages_of_django_alone_are_without_the_policy(rf, settings, debug, status):
+    settings.DEBUG = debug
+    middleware = HeadersMiddleware(lambda request: HttpResponse(status=status))
+    has_policy = "Content-Security-Policy" in middleware(rf.get("/")).headers
+    assert has_policy == (not debug or status not in (404, 500))
+
+
+@pytest.mark.asvs("13.4.4")
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+@pytest.mark.parametrize("url", ["/admin/", "/api/v1/me", "/nothing"])
+def test_method_that_answers_what_was_sent_is_refused(client, method, url):
+    answer = client.generic(method, url)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "")
+    assert answer.json() == {"detail": "Method not allowed.", "code": "method_not_allowed"}
 
 
 @pytest.fixture

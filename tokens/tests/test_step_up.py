@@ -180,6 +180,12 @@ def test_reading_is_not_asked(stale, root, url):
     assert FIELD not in answer.content.decode()
 
 
+def test_signing_out_is_not_asked(stale, root):
+    page = stale(root)
+    assert FIELD not in page.post("/admin/logout/").content.decode()
+    assert not root.devices.live().exists()
+
+
 @pytest.mark.asvs("3.5.1")
 def test_write_without_a_csrf_token_is_not_even_asked(stale, root, alice, role):
     page = stale(root)
