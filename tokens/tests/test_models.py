@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -15,6 +16,10 @@ from tokens.models import DailyCount, IssuedToken
 from tokens.tests.test_admin import make_devices
 
 DAY = timedelta(days=1)
+
+
+def test_migrations_make_what_the_models_are(db):
+    call_command("makemigrations", check_changes=True, dry_run=True)  # exits if not
 
 
 def ended(user, **values):

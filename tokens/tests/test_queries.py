@@ -4,6 +4,7 @@ costs, which counts its try, decides it, and adds a device."""
 import cProfile
 import gc
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -20,6 +21,8 @@ from accounts.models import Role, User
 from config.urls import urlpatterns as site_urls
 from conftest import FIREFOX, PASSWORD
 from tokens.authentication import IssuedTokenAuthentication
+from tokens.client import Client
+from tokens.flows import use
 from tokens.models import IssuedToken
 
 pytestmark = pytest.mark.urls(__name__)
@@ -75,6 +78,18 @@ def test_use_within_a_minute_writes_nothing(phone, age):
     age(phone.device, seconds=55)
     with costs("SELECT"):
         assert phone.get("who").status_code == 200
+
+
+def test_minute_without_a_write_ends_to_the_second(phone):
+    device, client = phone.device, Client(ip_address="127.0.0.1")
+    device.presented_generation = device.generation
+
+    device.now = device.last_seen_at + timedelta(seconds=59.9)
+    with costs():
+        use._touch(device, client)
+    device.now = device.last_seen_at + timedelta(seconds=60)
+    with costs("UPDATE"):
+        use._touch(device, client)
 
 
 def test_use_after_a_minute_writes_once(phone, age):

@@ -61,3 +61,21 @@ def test_staff_and_owner_see_what_came_after_the_end(revoked, age, alice, root, 
     for page in (browser(alice).get("/devices/"), browser(root).get(url)):
         text = page.content.decode().replace("\xa0", " ").lower()
         assert "refused 2 times since, last 3 minutes ago from 127.0.0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Bearer {}", 200),
+        ("BEARER   {}", 200),
+        ("Bearer_{}", 400),
+        ("Bearer\t{}", 400),
+        ("Bearer1 {}", 401),
+        ("Token {}", 401),
+    ],
+)
+def test_scheme_is_read_as_a_word(api, alice, client, header, status):
+    """What is near to a bearer token is an error of its own, and no absence of one."""
+    header = header.format(api(alice).pair["access_token"])
+    answer = client.get("/api/v1/me", headers={"authorization": header})
+    assert answer.status_code == status
