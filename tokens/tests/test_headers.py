@@ -12,7 +12,14 @@ from conftest import PASSWORD
 from tokens.middleware import ClientAddressMiddleware, HeadersMiddleware
 
 HTML = {"accept": "text/html"}
-POLICY = ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]
+POLICY = [
+    "default-src 'self'",
+    "img-src 'self' data:",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+]
 
 
 def without_database(client):
