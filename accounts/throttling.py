@@ -246,7 +246,6 @@ def may_mail(email: str) -> bool:
     return True
 
 
-@transaction.atomic
 def lift(throttles: ThrottleQuerySet) -> int:
     """Forget these counts, and so end the locks. Return how many there were."""
     lifted, _ = throttles.hold().delete()

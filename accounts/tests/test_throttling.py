@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from itertools import product
 from random import shuffle
-from threading import Barrier, BoundedSemaphore, Thread
+from threading import Barrier, BoundedSemaphore, Thread, Timer
 from types import SimpleNamespace
 
 import pytest
@@ -974,6 +974,7 @@ def test_tries_that_were_never_decided_end_with_their_window(sign_in, db):
     assert {*Throttle.objects.values_list("count", "undecided")} == {(1, 0)}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_lock_of_a_try_that_was_not_tested_is_taken_back(sign_in, alice, monkeypatch):
     for _ in range(4):
         sign_in("alice")
@@ -1139,6 +1140,15 @@ def test_devices_are_served_while_all_places_are_taken(api, alice, monkeypatch):
     monkeypatch.setattr(hashers, "places", lambda: places)
     with hashers.place():
         assert phone.get("me").status_code == 200
+
+
+def test_hash_waits_for_a_place(monkeypatch):
+    places = BoundedSemaphore(1)
+    monkeypatch.setattr(hashers, "places", lambda: places)
+    places.acquire()
+    Timer(0.1, places.release).start()
+
+    assert Argon2PasswordHasher().encode(PASSWORD, "saltsaltsalt")
 
 
 def test_no_more_hashes_at_once_than_configured(monkeypatch):

@@ -64,6 +64,12 @@ def test_search_finds_by_both_names_and_by_the_longest(alice, bob):
     assert set(User.objects.starting_with("a")) == {alice, bob}
 
 
+def test_search_finds_names_that_go_on_with_any_letter(db):
+    last, foreign = make_user("azz"), make_user("b", email="aé@example.org")
+    assert set(User.objects.starting_with("a")) == {last, foreign}
+    assert found("a") == ([last.pk, last.pk, foreign.pk], False)
+
+
 @pytest.mark.parametrize("text", ["a\0", "\0", "b" * 255])
 def test_search_for_what_no_name_holds_asks_nothing(text, db, django_assert_num_queries):
     with django_assert_num_queries(0):

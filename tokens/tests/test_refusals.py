@@ -64,18 +64,18 @@ def test_staff_and_owner_see_what_came_after_the_end(revoked, age, alice, root, 
 
 
 @pytest.mark.parametrize(
-    ("header", "status"),
+    ("header", "status", "challenge"),
     [
-        ("Bearer {}", 200),
-        ("BEARER   {}", 200),
-        ("Bearer_{}", 400),
-        ("Bearer\t{}", 400),
-        ("Bearer1 {}", 401),
-        ("Token {}", 401),
+        ("Bearer {}", 200, None),
+        ("BEARER   {}", 200, None),
+        ("Bearer_{}", 400, 'Bearer realm="api", error="invalid_request"'),
+        ("Bearer\t{}", 400, 'Bearer realm="api", error="invalid_request"'),
+        ("Bearer1 {}", 401, 'Bearer realm="api"'),
+        ("Token {}", 401, 'Bearer realm="api"'),
     ],
 )
-def test_scheme_is_read_as_a_word(api, alice, client, header, status):
+def test_scheme_is_read_as_a_word(api, alice, client, header, status, challenge):
     """What is near to a bearer token is an error of its own, and no absence of one."""
     header = header.format(api(alice).pair["access_token"])
     answer = client.get("/api/v1/me", headers={"authorization": header})
-    assert answer.status_code == status
+    assert (answer.status_code, answer.headers.get("WWW-Authenticate")) == (status, challenge)
