@@ -9,6 +9,7 @@ from django.db import models, transaction
 from django.db.models.functions import Lower, Now
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from accounts.roles import BUILT_IN
 from accounts.signals import users_deactivated
@@ -231,7 +232,7 @@ class User(AbstractUser):
 
     def _is_hash_assigned(self) -> bool:
         """Whether `password` holds a hash that is new and was made elsewhere."""
-        if self._state.adding or self.password == self._own_hash:
+        if self._state.adding or constant_time_compare(self.password, self._own_hash):
             return False
         return not User.objects.filter(pk=self.pk, password=self.password).exists()
 
