@@ -209,7 +209,7 @@ class User(AbstractUser):
         """Stamp a real password change, and tell of a deactivation.
 
         The raw password is still held at this point of a real change, and no longer at a hash
-        upgrade.
+        upgrade. A hash that was made elsewhere and assigned is a change as well.
         """
         fields = kwargs.get("update_fields")
         unsaved_password = None

@@ -260,9 +260,8 @@ def test_client_of_the_api_is_led_nowhere(browser, alice, client):
 def test_refusal_of_no_content_type_leads_nowhere(rf):
     refusal = HttpResponse(status=401)
     del refusal.headers["Content-Type"]
-    assert (
-        DeviceMiddleware(lambda request: refusal).process_response(rf.get("/"), refusal) is refusal
-    )
+    middleware = DeviceMiddleware(lambda request: refusal)
+    assert middleware.process_response(rf.get("/"), refusal) is refusal
 
 
 def test_device_that_ends_between_two_steps_of_a_request_signs_in_again(

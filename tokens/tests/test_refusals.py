@@ -61,21 +61,3 @@ def test_staff_and_owner_see_what_came_after_the_end(revoked, age, alice, root, 
     for page in (browser(alice).get("/devices/"), browser(root).get(url)):
         text = page.content.decode().replace("\xa0", " ").lower()
         assert "refused 2 times since, last 3 minutes ago from 127.0.0.1" in text
-
-
-@pytest.mark.parametrize(
-    ("header", "status", "challenge"),
-    [
-        ("Bearer {}", 200, None),
-        ("BEARER   {}", 200, None),
-        ("Bearer_{}", 400, 'Bearer realm="api", error="invalid_request"'),
-        ("Bearer\t{}", 400, 'Bearer realm="api", error="invalid_request"'),
-        ("Bearer1 {}", 401, 'Bearer realm="api"'),
-        ("Token {}", 401, 'Bearer realm="api"'),
-    ],
-)
-def test_scheme_is_read_as_a_word(api, alice, client, header, status, challenge):
-    """What is near to a bearer token is an error of its own, and no absence of one."""
-    header = header.format(api(alice).pair["access_token"])
-    answer = client.get("/api/v1/me", headers={"authorization": header})
-    assert (answer.status_code, answer.headers.get("WWW-Authenticate")) == (status, challenge)
