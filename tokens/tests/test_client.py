@@ -1,6 +1,5 @@
 import json
 import logging
-import time
 from dataclasses import FrozenInstanceError
 from ipaddress import ip_network
 from pathlib import Path
@@ -127,13 +126,8 @@ def test_any_user_agent_is_parsed_within_bounds(user_agent):
     ],
     ids=lambda text: text[:40],
 )
-def test_hostile_user_agent_costs_little(hostile):
-    parse_user_agent("warm up")
-    started = time.perf_counter()
-
-    parse_user_agent(hostile)
-
-    assert time.perf_counter() - started < 2
+def test_hostile_user_agent_is_parsed_no_further_than_it_is_stored(hostile):
+    assert parse_user_agent(hostile) == parse_user_agent(clean_text(hostile, 512))
 
 
 # The text of a header
@@ -257,12 +251,8 @@ def test_long_chain_of_trusted_hops_is_not_walked_to_its_end():
 
 
 @pytest.mark.parametrize("header", ["," * 1_000_000, "10.0.0.2," * 100_000, "1" * 1_000_000])
-def test_huge_header_costs_little(header):
-    started = time.perf_counter()
-
+def test_huge_header_names_a_trusted_hop_at_most(header):
     assert client_address("10.0.0.1", header, PROXIES) in ("10.0.0.1", "10.0.0.2")
-
-    assert time.perf_counter() - started < 1
 
 
 @given(address_like | any_text, st.lists(address_like | any_text).map(",".join))
