@@ -30,21 +30,21 @@ test: $(VENV)/installed ## Run the tests on SQLite, and in Chromium where it is 
 	@$(MAKE) --no-print-directory test-browser
 
 test-browser: $(VENV)/installed ## Run the tests in Chromium; REQUIRE_BROWSER=1 fails without it
-	@if $(BIN)/python tests_browser/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
-		$(BIN)/python -m pytest tests_browser examples/tests_browser; fi
+	@if $(BIN)/python tests/plugins/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
+		$(BIN)/python -m pytest tests/browser examples/tests_browser; fi
 
 asvs: $(VENV)/installed ## Run the tests of the ASVS rows and write docs/asvs.md
 	$(BIN)/python -m pytest -m asvs --asvs-report docs/asvs.md
 
 screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python tests/browser/screenshots.py
 
 test-postgres: $(VENV)/installed ## Run the tests on the PostgreSQL of DATABASE_URL
 	@case "$$DATABASE_URL" in postgres*) ;; *) echo "Set DATABASE_URL to a PostgreSQL database"; exit 2;; esac
 	$(BIN)/python -m pytest
 
 fuzz: $(VENV)/installed-dev ## Try the API against its own description, with requests valid and not
-	$(BIN)/python -m pytest tests_fuzz
+	$(BIN)/python -m pytest tests/fuzz
 
 lint: $(VENV)/installed-dev ## Check style and types
 	$(BIN)/ruff check .

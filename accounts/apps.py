@@ -1,7 +1,7 @@
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
-from accounts.roles import create_built_in_roles
+from accounts.built_in_roles import create_built_in_roles
 
 
 class AccountsConfig(AppConfig):

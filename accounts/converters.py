@@ -1,7 +1,7 @@
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
-from accounts.models import USERNAME
+from accounts.models.users import USERNAME
 
 
 class UsernameConverter(StringConverter):

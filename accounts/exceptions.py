@@ -2,14 +2,7 @@
 
 from rest_framework import exceptions, status
 
-from accounts.throttling import TooManyAttempts
-
 CHALLENGE = 'Bearer realm="api"'
-RETRY_AFTER = 5  # seconds
-UNAVAILABLE = {
-    "detail": "The service is unavailable for the moment. Try again.",
-    "code": "unavailable",
-}
 
 
 class Unauthorized(exceptions.APIException):
@@ -38,14 +31,6 @@ class ReauthenticationRequired(Unauthorized):
         self.auth_header = (
             f'{CHALLENGE}, error="insufficient_user_authentication", max_age="{max_age}"'
         )
-
-
-class Throttled(exceptions.Throttled):
-    """429 with `Retry-After`."""
-
-    def __init__(self, refusal: TooManyAttempts) -> None:
-        exceptions.APIException.__init__(self, str(refusal))
-        self.wait = refusal.wait
 
 
 class Conflict(exceptions.APIException):

@@ -111,7 +111,7 @@ def list_pages(
     client: Any, title: str, path: str, model: Any, searches: dict[str, Any]
 ) -> Iterator[Page]:
     """The first and the last page of a list, each of its filters, and these searches."""
-    from accounts.changelist import COUNTED, LargeListAdmin
+    from accounts.admin.lists import COUNTED, LargeListAdmin
 
     last = -(-model.objects.all()[:COUNTED].count() // LargeListAdmin.list_per_page)
     yield Page(title, path)

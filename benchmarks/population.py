@@ -23,8 +23,8 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from tokens import demo
-from tokens.client import parse_user_agent
 from tokens.models import IssuedToken
+from tokens.user_agents import parse_user_agent
 
 Row = dict[str, Any]
 

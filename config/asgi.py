@@ -2,7 +2,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
-from config.requests import PGOPTIONS, ASGIRequest
+from config.servers import PGOPTIONS, ASGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("PGOPTIONS", PGOPTIONS)

@@ -78,8 +78,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "tokens.middleware.ClientAddressMiddleware",
-    "tokens.middleware.HeadersMiddleware",
+    "config.middleware.ClientAddressMiddleware",
+    "config.middleware.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -88,9 +88,9 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "tokens.middleware.DeviceMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "tokens.step_up.StepUpMiddleware",
+    "tokens.middleware.StepUpMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "tokens.middleware.UnavailableMiddleware",
+    "config.middleware.UnavailableMiddleware",
 ]
 
 TEMPLATES = [
@@ -108,9 +108,7 @@ TEMPLATES = [
     }
 ]
 
-
 # Data
-
 _database = env.dj_db_url(
     "DATABASE_URL",
     f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
@@ -174,9 +172,7 @@ STORAGES = {
     },
 }
 
-
 # Secrets
-
 # With DEBUG on, keys made at the first start live beside the database, so that a restart signs
 # nobody out. Without DEBUG both must be given.
 _development = DevelopmentKeys(BASE_DIR / ".dev-keys.json") if DEBUG else None
@@ -193,9 +189,7 @@ JWT_SIGNING_KEYS = read_signing_keys(
 JWT_ISSUER = env.str("JWT_ISSUER", SITE_URL)
 JWT_AUDIENCE = env.str("JWT_AUDIENCE", SITE_URL)
 
-
 # People
-
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
 PASSWORD_HASHERS = ["accounts.hashers.Argon2PasswordHasher"]
@@ -205,10 +199,10 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": PASSWORD_MIN_LENGTH},
     },
-    {"NAME": "accounts.validators.MaximumLengthValidator"},
+    {"NAME": "accounts.passwords.MaximumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "accounts.validators.CommonPasswordValidator"},
-    {"NAME": "accounts.validators.ContextValidator"},
+    {"NAME": "accounts.passwords.CommonPasswordValidator"},
+    {"NAME": "accounts.passwords.ContextValidator"},
 ]
 PASSWORD_CONTEXT_WORDS = words("PASSWORD_CONTEXT_WORDS")
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
@@ -227,9 +221,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 
-
 # Devices
-
 ACCESS_TOKEN_LIFETIME = duration("ACCESS_TOKEN_LIFETIME", timedelta(minutes=5))
 DEVICE_IDLE_TIMEOUT = duration("DEVICE_IDLE_TIMEOUT", timedelta(days=14))
 DEVICE_LIFETIME = duration("DEVICE_LIFETIME", timedelta(days=30))
@@ -241,9 +233,7 @@ MAX_DEVICES_PER_USER = number("MAX_DEVICES_PER_USER", 20)
 DEVICE_RETENTION = duration("DEVICE_RETENTION", timedelta(days=28), minimum=0)
 GEOIP_PATH = env.str("GEOIP_PATH", "")
 
-
 # The network
-
 TRUSTED_PROXIES = words("TRUSTED_PROXIES", ipaddress.ip_network)
 if TRUSTED_PROXIES:
     # ClientAddressMiddleware removes the header from every other peer.
@@ -259,7 +249,7 @@ SESSION_COOKIE_NAME = "__Host-sessionid" if SESSION_COOKIE_SECURE else "sessioni
 SESSION_COOKIE_AGE = int(DEVICE_LIFETIME.total_seconds())
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_NAME = "__Host-csrftoken" if SESSION_COOKIE_SECURE else "csrftoken"
-CSRF_FAILURE_VIEW = "tokens.views.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 # In the session, because Django's cookie for messages has no `__Host-` prefix.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -273,9 +263,7 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
 CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After"]
 
-
 # The API
-
 REST_FRAMEWORK = {
     # Bearer stands first: its `WWW-Authenticate` is the one that a 401 carries.
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -283,14 +271,14 @@ REST_FRAMEWORK = {
         "tokens.authentication.BrowserDeviceAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["accounts.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PAGINATION_CLASS": "accounts.pagination.PageNumberPagination",
+    "DEFAULT_PAGINATION_CLASS": "config.pagination.PageNumberPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "accounts.handlers.exception_handler",
+    "EXCEPTION_HANDLER": "config.exception_handler.exception_handler",
     "NUM_PROXIES": 0,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -307,13 +295,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "accounts.openapi.add_refusals",
+        "config.openapi.add_refusals",
     ],
 }
 
-
 # Mail and logs
-
 _email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
 if "EMAIL_BACKEND" not in _email:
     raise ImproperlyConfigured("EMAIL_URL must be smtp://, submission:// or console://")
@@ -337,7 +323,7 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "accounts.logs.JSONFormatter"},
+        "json": {"()": "config.logs.JSONFormatter"},
         "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
     },
     "handlers": {
@@ -346,6 +332,7 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
+        "config": {"level": "INFO"},
         "accounts": {"level": "INFO"},
         "tokens": {"level": "INFO"},
         "django": {"handlers": ["mail_admins"], "level": "INFO"},

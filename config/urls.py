@@ -1,12 +1,29 @@
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts.views import SignupView, VerifyEmailView
-from tokens.views import account, devices, errors, sign_in
+from config import errors
+from config.api import IndexView
+from tokens.views import account, devices, sign_in
 
-api = ([path("", include("tokens.urls")), path("", include("accounts.urls"))], "api")
+api: tuple[list[URLPattern | URLResolver], str] = (
+    [
+        path("", IndexView.as_view(), name="index"),
+        path("schema", SpectacularAPIView.as_view(), name="schema"),
+        path(
+            "docs",
+            # It has a page and no metadata: without this, OPTIONS looks for a template of them.
+            SpectacularSwaggerSplitView.as_view(url_name="api:schema", metadata_class=None),
+            name="docs",
+        ),
+        path("", include("tokens.api.urls")),
+        path("", include("accounts.urls")),
+    ],
+    "api",
+)
 login = sign_in.LoginView.as_view()
 logout = LogoutView.as_view()
 # The names under which the browsable API looks for the same pages.
@@ -49,7 +66,7 @@ urlpatterns = [
     re_path(r"^api(?:/.*)?$", errors.unknown_endpoint),
 ]
 
-handler400 = "tokens.views.errors.bad_request"
-handler403 = "tokens.views.errors.forbidden"
-handler404 = "tokens.views.errors.not_found"
-handler500 = "tokens.views.errors.server_error"
+handler400 = "config.errors.bad_request"
+handler403 = "config.errors.forbidden"
+handler404 = "config.errors.not_found"
+handler500 = "config.errors.server_error"

@@ -2,7 +2,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-from config.requests import PGOPTIONS, WSGIRequest
+from config.servers import PGOPTIONS, WSGIRequest
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("PGOPTIONS", PGOPTIONS)

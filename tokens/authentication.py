@@ -8,8 +8,8 @@ from rest_framework.exceptions import APIException
 
 from accounts.exceptions import CHALLENGE, Unauthorized
 from tokens import flows, signing
+from tokens.browser import get_device
 from tokens.client import Client
-from tokens.middleware import get_device
 
 SCHEME = re.compile(r"bearer(?![^\W_])", re.IGNORECASE)
 # RFC 6750, section 2.1. A comma is what servers make of a repeated header.

@@ -1,13 +1,13 @@
 """What Django and accounts tell, heard here."""
 
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, update_last_login
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 
 from accounts.signals import users_deactivated
 from tokens import flows
+from tokens.browser import get_device, keep_handle
 from tokens.client import Client
-from tokens.middleware import HANDLE_KEY, get_device
 
 
 @receiver(user_logged_in)
@@ -23,6 +23,11 @@ def add_browser_device(request, user, **kwargs):
     keep_handle(request, handle)
 
 
+# Django's own receiver runs second, so that a refused sign-in leaves `last_login` as it was.
+user_logged_in.disconnect(dispatch_uid="update_last_login")
+user_logged_in.connect(update_last_login, dispatch_uid="update_last_login")
+
+
 @receiver(user_logged_out)
 def revoke_browser_device(request, **kwargs):
     """End the device, so that a copy of its cookie is dead."""
@@ -34,12 +39,3 @@ def revoke_browser_device(request, **kwargs):
 @receiver(users_deactivated)
 def revoke_devices_of_inactive_users(user_ids, **kwargs):
     flows.revoke_inactive(user_ids)
-
-
-def keep_handle(request, handle: str) -> None:
-    """Put the handle of this browser's device into its session, under a new session key."""
-    request.session.cycle_key()
-    request.session[HANDLE_KEY] = handle
-    request.former_handle = handle
-    if hasattr(request, "_cached_device"):
-        del request._cached_device

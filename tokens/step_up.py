@@ -2,33 +2,47 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.deprecation import MiddlewareMixin
 
-from accounts.hashers import Busy
+from accounts.forms import ThrottledForm
+from accounts.throttling import check_password, in_words
 from tokens import flows
-from tokens.forms import StepUpForm
-from tokens.middleware import get_device, unavailable
-from tokens.receivers import keep_handle
+from tokens.browser import get_device, keep_handle
+
+
+class StepUpForm(ThrottledForm, forms.Form):
+    """A confirmation, with the password when the last one on this device is old."""
+
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args, device, always=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.device = device
+        if not always and device.is_fresh():
+            del self.fields["password"]
+        elif not always:
+            age = in_words(int(settings.STEP_UP_MAX_AGE.total_seconds()))
+            last = f"You last gave it on this device more than {age} ago."
+            self.fields["password"].help_text = last
+
+    def clean_password(self):
+        password = self.cleaned_data["password"]
+        with self.throttled():
+            if not check_password(self.device.user, password, device=self.device.pk):
+                raise ValidationError("This is not your password.")
+        return password
+
 
 FIELD = "step_up_password"
-
-
-class StepUpMiddleware(MiddlewareMixin):
-    """Ask for the password before staff write users or roles in the admin."""
-
-    def process_view(self, request, view_func, view_args, view_kwargs):
-        match = request.resolver_match
-        if match.app_names != ["admin"] or not (match.url_name or "").startswith("accounts_"):
-            return None
-        try:
-            return ask_for_password(request)
-        except (OperationalError, InterfaceError, Busy) as error:
-            # UnavailableMiddleware hears of views alone.
-            return unavailable(request, error)
 
 
 def renew(request: Any, form: StepUpForm) -> None:

@@ -7,9 +7,9 @@ from django.core.management import call_command
 from django.db import transaction
 from django.db.models import ProtectedError
 
+from accounts.built_in_roles import BUILT_IN
 from accounts.models import Role, User
-from accounts.roles import BUILT_IN
-from conftest import PASSWORD, make_user
+from tests.plugins.guestlist import PASSWORD, make_user
 
 NOBODY, ALICE, SUPPORT, MANAGER, ROOT = "nobody", "alice", "support", "manager", "root"
 

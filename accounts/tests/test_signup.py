@@ -12,7 +12,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from accounts.models import User
 from accounts.verification import MAX_AGE
-from conftest import PASSWORD
+from tests.plugins.guestlist import PASSWORD
 from tokens.models import IssuedToken
 
 CAROL = {"username": "carol", "email": "carol@example.org", "password": PASSWORD}

@@ -19,13 +19,13 @@ from django.utils import timezone
 from accounts import hashers, throttling
 from accounts.hashers import Argon2PasswordHasher, Busy
 from accounts.models import Throttle, User
-from accounts.throttling import TooManyAttempts
-from conftest import PASSWORD, make_user
+from accounts.throttling import TooManyAttempts, counting, lifting, limits, subjects
+from tests.plugins.guestlist import PASSWORD, make_user
 
 NEW_PASSWORD = "a wholly different sentence"
 WRONG = "not the password"
 PAGES = ["/login", "/admin/login/"]
-PASSWORD_KEY = throttling.Key("password", b"device")
+PASSWORD_KEY = subjects.Key("password", b"device")
 ADDRESSES = [f"198.51.100.{number}" for number in range(1, 201)]
 
 
@@ -203,7 +203,7 @@ def test_quarter_of_an_hour_without_a_try_begins_anew(sign_in, alice):
 
 def test_lock_is_as_long_as_the_window(settings):
     settings.LOGIN_WINDOW = timedelta(hours=2)
-    assert throttling.limit_of("login_pair").delay_after(5) == timedelta(hours=2)
+    assert limits.limit_of("login_pair").delay_after(5) == timedelta(hours=2)
 
 
 def test_other_accounts_and_other_addresses_are_free(sign_in, lock_out, alice, bob):
@@ -244,7 +244,7 @@ def test_forwarding_headers_change_nothing(sign_in, alice, header):
 
 @pytest.mark.asvs("4.1.3")
 def test_address_that_a_trusted_proxy_vouches_for_counts(sign_in, lock_out, alice, settings):
-    settings.TRUSTED_PROXIES = [throttling.ip_network("10.0.0.0/8")]
+    settings.TRUSTED_PROXIES = [subjects.ip_network("10.0.0.0/8")]
     lock_out(address="203.0.113.1")
 
     def behind(address):
@@ -284,8 +284,8 @@ def test_request_without_an_address_is_counted_on_the_account(alice, rf):
 
 
 def test_address_within_ipv6_is_the_same_network():
-    assert throttling.hash_network("::ffff:203.0.113.1") == throttling.hash_network("203.0.113.1")
-    assert throttling.hash_network("203.0.113.2") != throttling.hash_network("203.0.113.1")
+    assert subjects.hash_network("::ffff:203.0.113.1") == subjects.hash_network("203.0.113.1")
+    assert subjects.hash_network("203.0.113.2") != subjects.hash_network("203.0.113.1")
 
 
 def test_without_an_address_the_account_still_counts(alice):
@@ -824,23 +824,23 @@ def test_only_a_superuser_lifts_the_locks_of_one(browser, support, root, lock_ou
 
 def test_locks_of_all_superusers_and_of_their_devices_are_theirs(api, root, alice):
     second = make_user("second", is_superuser=True)
-    subjects = {}
+    people = {}
     for user in (root, second, alice):
         for client in (api(user), api(user)):
             assert client.post("reauthenticate", {"password": WRONG}).status_code == 400
-            subjects[throttling.subject_of_device(client.pair["device"]["id"])] = user
+            people[subjects.subject_of_device(client.pair["device"]["id"])] = user
         with throttling.sign_in(user.username, user, "203.0.113.1"):
             pass
-        subjects |= dict.fromkeys(map(bytes, throttling._subjects(user)), user)
+        people |= dict.fromkeys(map(bytes, lifting._subjects(user)), user)
 
     theirs = {bytes(throttle.subject) for throttle in throttling.of_superusers()}
 
     assert len(Throttle.objects.filter(kind="password")) == 6
-    assert theirs <= {subject for subject, user in subjects.items() if user != alice}
+    assert theirs <= {subject for subject, user in people.items() if user != alice}
     assert theirs == {
         bytes(throttle.subject)
         for throttle in Throttle.objects.all()
-        if subjects.get(bytes(throttle.subject), alice) != alice
+        if people.get(bytes(throttle.subject), alice) != alice
     }
 
 
@@ -886,11 +886,11 @@ def test_wrong_tries_before_this_one_are_those_on_the_account(sign_in, alice):
 
 def test_tries_are_counted_in_the_order_in_which_rows_are_held(db):
     keys = [
-        throttling.Key(*key) for key in product(["mail", "signup"], [b"a", b"b"], [b"", b"c", b"d"])
+        subjects.Key(*key) for key in product(["mail", "signup"], [b"a", b"b"], [b"", b"c", b"d"])
     ]
     shuffle(keys)
 
-    throttling._begin(keys)
+    counting._begin(keys)
 
     columns = ("subject", "address", "kind")
     inserted = list(Throttle.objects.order_by("pk").values_list(*columns))
@@ -899,7 +899,7 @@ def test_tries_are_counted_in_the_order_in_which_rows_are_held(db):
 
 
 def test_name_of_no_text_is_counted_too():
-    assert len(throttling.subject_of_name("\ud800")) == 32
+    assert len(subjects.subject_of_name("\ud800")) == 32
 
 
 def test_hashes_are_of_256_bits(sign_in, api, alice):
@@ -994,9 +994,9 @@ def test_lock_of_a_try_that_was_not_tested_is_taken_back(sign_in, alice, monkeyp
 
 def test_try_of_a_window_before_takes_nothing_from_the_next(alice):
     """It was still being tested when its window ended and another one began."""
-    former = throttling._begin([throttling.Key("login_address", address=b"network")])
+    former = counting._begin([subjects.Key("login_address", address=b"network")])
     wait(minutes=16)
-    later = throttling._begin([throttling.Key("login_address", address=b"network")])
+    later = counting._begin([subjects.Key("login_address", address=b"network")])
 
     later.fail()
     former.withdraw()
@@ -1034,18 +1034,18 @@ def pauses(monkeypatch):
     """How long was waited each time, on a clock that only waiting moves."""
     waited = []
     clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: sum(waited))
-    monkeypatch.setattr(throttling, "time", clock)
+    monkeypatch.setattr(counting, "time", clock)
     return waited
 
 
 def test_try_waits_for_one_that_is_tested_and_gives_up_after_ten_seconds(db, pauses):
     """It asks less often the longer that takes, and at least four times a second."""
     for _ in range(4):
-        throttling._begin([PASSWORD_KEY]).fail()
-    last = throttling._begin([PASSWORD_KEY])
+        counting._begin([PASSWORD_KEY]).fail()
+    last = counting._begin([PASSWORD_KEY])
 
     with pytest.raises(TooManyAttempts, match="wrong passwords"):
-        throttling._begin([PASSWORD_KEY])
+        counting._begin([PASSWORD_KEY])
 
     assert pauses[:3] == pytest.approx([0.02, 0.03, 0.045])
     assert max(pauses) == 0.25
@@ -1053,18 +1053,18 @@ def test_try_waits_for_one_that_is_tested_and_gives_up_after_ten_seconds(db, pau
     pauses.clear()
     last.fail()
     with pytest.raises(TooManyAttempts):
-        throttling._begin([PASSWORD_KEY])
+        counting._begin([PASSWORD_KEY])
     assert not pauses
 
 
 def test_try_that_is_never_counted_gives_up(sign_in, alice, monkeypatch, pauses):
-    monkeypatch.setattr(throttling, "_count", lambda told, untold: None)
+    monkeypatch.setattr(counting, "_count", lambda told, untold: None)
 
     answer = sign_in("alice", PASSWORD)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
     with pytest.raises(TooManyAttempts, match="wrong passwords"):
-        throttling._begin([PASSWORD_KEY])
+        counting._begin([PASSWORD_KEY])
 
 
 def test_wrapping_a_sign_in_in_a_transaction_fails_loudly(alice, rf):

@@ -21,10 +21,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.hashers import Argon2PasswordHasher
-from accounts.models import BytewiseLower, Role, User
+from accounts.lookups import BytewiseLower
+from accounts.models import Role, User
 from accounts.permissions import HasPermission, HasRole
 from config.urls import urlpatterns as site_urls
-from conftest import PASSWORD, make_user
+from tests.plugins.guestlist import PASSWORD, make_user
 from tokens.models import IssuedToken
 
 NEW_PASSWORD = "a wholly different sentence"

@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import PASSWORD
 from examples.python.guestlist_client import SignedOut
 from examples.tests.proxy import Fate
+from tests.plugins.guestlist import PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
 

@@ -1,6 +1,6 @@
 """The page on an origin of its own, and tabs that show it.
 
-Run by itself, `pytest tests_browser examples/tests_browser`.
+Run by itself, `pytest tests/browser examples/tests_browser`.
 """
 
 import functools

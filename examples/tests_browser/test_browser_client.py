@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import expect
 
-from conftest import PASSWORD
 from examples.tests.proxy import Fate
+from tests.plugins.guestlist import PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
 

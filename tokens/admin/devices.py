@@ -6,8 +6,8 @@ from django.template.defaultfilters import pluralize
 from django.urls import path, reverse
 from django.utils.html import format_html
 
-from accounts.changelist import LargeListAdmin
-from tokens import flows
+from accounts.admin.lists import LargeListAdmin
+from tokens import flows, stories
 from tokens.admin.display import ago, revoke_link, story
 from tokens.admin.export import csv_response, json_response
 from tokens.admin.filters import OSFilter, ReasonFilter, StateFilter, search
@@ -173,7 +173,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def shown_state(self, device):
         if device.state != State.REVOKED:
             return device.state
-        text = device.ended_text
+        text = stories.ended_text(device)
         return text if text.startswith("revoked") else f"revoked: {text}"
 
     @admin.display(description="address")
@@ -186,7 +186,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     @admin.display(description="told to the person")
     def told(self, device):
-        return device.ended_note or "-"
+        return stories.ended_note(device) or "-"
 
     @admin.display(description="last seen")
     def last_seen(self, device):

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
-from accounts.admin import find_users
+from accounts.admin.users import find_users
 from tokens.client import parse_network
 from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 

@@ -10,9 +10,9 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
 from accounts.models import User
+from accounts.text import clean_text
 from tokens import flows
-from tokens.client import clean_text
-from tokens.middleware import get_device
+from tokens.browser import get_device
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.step_up import ask_for_password
 

@@ -4,7 +4,7 @@ from django.http import Http404
 from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 
-from accounts.admin import UserAdmin
+from accounts.admin.users import UserAdmin
 from accounts.models import User
 from tokens.admin.display import ago, revoke_link
 from tokens.admin.revocation import SHOWN, RevokePages

@@ -4,7 +4,6 @@ Plain values in, plain values out, no HTTP. No password is hashed here: callers 
 and hand over the user they verified, so that no lock is held while Argon2 works.
 """
 
-from tokens.flows.base import Pair, Refused, pair_of
 from tokens.flows.ending import (
     MAILED,
     NOTE_LENGTH,
@@ -20,6 +19,8 @@ from tokens.flows.ending import (
     revoke_inactive,
 )
 from tokens.flows.login import NAME_LENGTH, issue_token, log_in, sign_in_browser
+from tokens.flows.pairs import Pair, pair_of
+from tokens.flows.refusals import Refused
 from tokens.flows.renewal import change_password, reauthenticate
 from tokens.flows.rotation import refresh
 from tokens.flows.use import authenticate, authenticate_browser

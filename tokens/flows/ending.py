@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from django.db import transaction
 
 from accounts.models import User
+from accounts.text import clean_text
 from tokens import notices
-from tokens.client import clean_text
-from tokens.flows.base import log_revocation
+from tokens.flows.log import log_revocation
 from tokens.models import DailyCount, IssuedToken, IssuedTokenQuerySet
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,16 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
+from accounts.text import clean_text
 from tokens import notices, signing
-from tokens.client import Client, DeviceType, clean_text, locate, parse_user_agent
-from tokens.compiled import count_live
-from tokens.flows.base import Pair, access_token_of, lock, log, log_revocation, pair_of
+from tokens.client import Client
+from tokens.flows.locking import lock
+from tokens.flows.log import log, log_revocation
+from tokens.flows.pairs import Pair, access_token_of, pair_of
 from tokens.models import IssuedToken, State, idle_timeout, lifetime
+from tokens.places import locate
+from tokens.statements import count_live
+from tokens.user_agents import DeviceType, parse_user_agent
 
 NAME_LENGTH = 64
 Kind = IssuedToken.Kind

@@ -8,7 +8,9 @@ from django.db.models import F
 
 from accounts.models import User
 from tokens import notices, signing
-from tokens.flows.base import Refused, lock, log, log_revocation
+from tokens.flows.locking import lock
+from tokens.flows.log import log, log_revocation
+from tokens.flows.refusals import Refused
 from tokens.models import IssuedToken
 
 Reason = IssuedToken.Reason

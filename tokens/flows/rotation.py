@@ -10,9 +10,12 @@ from django.db.models.functions import Now
 from accounts.compiled import Parameter
 from tokens import notices, signing
 from tokens.client import Client
-from tokens.compiled import update_if
-from tokens.flows.base import Pair, Refused, assign, find, log, pair_of, require_live, sign_of_life
+from tokens.flows.log import log
+from tokens.flows.pairs import Pair, pair_of
+from tokens.flows.refusals import Refused, find, require_live
+from tokens.flows.use import sign_of_life
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.statements import assign, update_if
 
 logger = logging.getLogger(__name__)
 Kind = IssuedToken.Kind

@@ -1,11 +1,14 @@
 """Use: what every request passes."""
 
+from typing import Any
+
 from accounts.compiled import Parameter
 from tokens import signing
 from tokens.client import Client
-from tokens.compiled import update_if
-from tokens.flows.base import TOUCH_INTERVAL, Refused, assign, find, require_live, sign_of_life
+from tokens.flows.refusals import TOUCH_INTERVAL, Refused, find, require_live
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.places import locate
+from tokens.statements import assign, update_if
 
 Kind = IssuedToken.Kind
 
@@ -68,3 +71,14 @@ def _not_seen() -> IssuedTokenQuerySet:
 
 def _not_revoked() -> IssuedTokenQuerySet:
     return IssuedToken.objects.filter(pk=Parameter("id"), revoked_at=None)
+
+
+def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:
+    """What a request changes in the row of its device."""
+    values: dict[str, Any] = {"last_seen_at": device.now}
+    timeout = device.idle_timeout()
+    if timeout is not None:
+        values["idle_at"] = min(device.now + timeout, device.expires_at)
+    if client.ip_address != device.last_ip:
+        values |= {"last_ip": client.ip_address, "location": locate(client.ip_address)}
+    return values

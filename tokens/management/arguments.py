@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from django.core.management.base import CommandError
 
 from accounts.models import Role, User
-from accounts.validators import UNPRINTABLE
+from accounts.text import UNPRINTABLE
 from tokens.client import parse_network
 
 DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")

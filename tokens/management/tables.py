@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from tokens.client import clean_text
+from accounts.text import clean_text
 from tokens.models import IssuedToken
 
 HEADINGS = ("USER", "DEVICE", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")

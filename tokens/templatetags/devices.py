@@ -4,8 +4,11 @@ from django import template
 from django.utils.timesince import timesince
 
 from tokens.models import IssuedToken
+from tokens.stories import ended_note, ended_text, refused_text
 
 register = template.Library()
+for word in (ended_note, ended_text, refused_text):
+    register.filter(word)
 
 ACTIVE = timedelta(minutes=5)
 

@@ -18,13 +18,13 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
-from accounts import throttling
+from accounts.built_in_roles import BUILT_IN
 from accounts.models import Role, Throttle, User
-from accounts.roles import BUILT_IN
 from accounts.tests.test_admin import make_role, permission, stored_form
-from conftest import PASSWORD, make_user
+from accounts.throttling import subjects
+from tests.plugins.guestlist import PASSWORD, make_user
+from tests.site.test_hostile import undone
 from tokens.models import IssuedToken
-from tokens.tests.test_hostile import undone
 from tokens.tests.test_step_up import FIELD, hidden
 
 ADMIN = "/admin/"
@@ -494,9 +494,9 @@ def world(api, browser, alice, support, manager, root, age):
         laptop=api(alice, REMOTE_ADDR="192.0.2.1").device,
         auditor_phone=api(auditor, **thieves).device,
         boss_phone=boss_phone,
-        lock=lock_on("reset", throttling.subject_of_user(alice)),
-        boss_lock=lock_on("reset", throttling.subject_of_user(boss)),
-        boss_phone_lock=lock_on("password", throttling.subject_of_device(boss_phone.pk)),
+        lock=lock_on("reset", subjects.subject_of_user(alice)),
+        boss_lock=lock_on("reset", subjects.subject_of_user(boss)),
+        boss_phone_lock=lock_on("password", subjects.subject_of_device(boss_phone.pk)),
     )
 
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.urls import urlpatterns as site_urls
-from conftest import FIREFOX, PASSWORD, make_user
+from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user
 from tokens import flows
 from tokens.middleware import DeviceMiddleware
 from tokens.models import IssuedToken

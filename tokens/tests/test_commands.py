@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import Role, User
-from conftest import FIREFOX
+from tests.plugins.guestlist import FIREFOX
 from tokens.keys import KeyRing
 from tokens.models import IssuedToken
 

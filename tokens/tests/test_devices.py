@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Role, User
-from conftest import FIREFOX, PASSWORD, make_user
+from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user
 from tokens.models import IssuedToken, State
 
 FIELDS = {

@@ -14,6 +14,7 @@ from accounts.models import User
 from tokens import flows
 from tokens.client import Client
 from tokens.models import DailyCount, IssuedToken
+from tokens.stories import ended_note, refused_text
 from tokens.tests.test_admin import make_devices
 
 DAY = timedelta(days=1)
@@ -82,12 +83,12 @@ def refused(**values):
     now = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
     device = IssuedToken(refused_at=now - values.pop("ago"), **values)
     device.now = now
-    return device.refused_text.replace("\xa0", " ")
+    return refused_text(device).replace("\xa0", " ")
 
 
 def test_refusals_are_told_in_words():
     minute = timedelta(minutes=1)
-    assert IssuedToken().refused_text == ""
+    assert refused_text(IssuedToken()) == ""
     assert (
         refused(ago=59 * minute / 60, refused_count=1, refused_ip="203.0.113.7")
         == "refused once since, last just now from 203.0.113.7"
@@ -115,12 +116,12 @@ def test_both_sides_of_a_reuse_are_told_in_words():
         reuse_user_agent="",
     )
 
-    assert device.ended_note == (
+    assert ended_note(device) == (
         "Used first on 2026-03-29 at 01:30 UTC from 203.0.113.7 by Firefox on Linux, "
         "then again at an unknown time from an unknown address by Unknown device."
     )
     device.reuse_at, device.reuse_ip = seen + timedelta(minutes=14), "203.0.113.8"
-    assert "then again on 2026-03-29 at 01:44 UTC from 203.0.113.8 by" in device.ended_note
+    assert "then again on 2026-03-29 at 01:44 UTC from 203.0.113.8 by" in ended_note(device)
 
 
 def today():
@@ -159,7 +160,7 @@ def test_days_that_were_kept_are_not_counted_again(alice):
 
 def test_two_who_count_the_same_day_at_once_keep_it_once(alice, monkeypatch):
     """The other one keeps the day between this one's look and its write."""
-    from tokens import models
+    from tokens.models import days as models
 
     count = models._count_by_day
 
@@ -168,7 +169,7 @@ def test_two_who_count_the_same_day_at_once_keep_it_once(alice, monkeypatch):
             DailyCount.objects.create(day=today() - DAY, sign_ins=5, revocations=6)
         return count(time, first)
 
-    monkeypatch.setattr(models, "_count_by_day", meanwhile)
+    monkeypatch.setattr("tokens.models.days._count_by_day", meanwhile)
 
     DailyCount.objects.recent(2)
 
@@ -277,7 +278,7 @@ def test_account_whose_password_changed_meanwhile_is_refused_as_such(alice):
 def test_device_that_moves_is_located_anew(api, alice, age, monkeypatch):
     phone = api(alice)
     age(phone.device, minutes=2)
-    monkeypatch.setattr("tokens.flows.base.locate", "Place of {}".format)
+    monkeypatch.setattr("tokens.flows.use.locate", "Place of {}".format)
 
     phone.http.get(
         "/api/v1/me",

@@ -15,7 +15,7 @@ from django.test import Client as Browser
 
 from accounts import mail as accounts_mail
 from accounts.models import User
-from conftest import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, PASSWORD
 from tokens import flows, notices
 from tokens.models import IssuedToken
 

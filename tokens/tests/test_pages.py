@@ -12,7 +12,7 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts.models import User
-from conftest import FIREFOX, PASSWORD, make_user
+from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user
 from tokens import flows, notices
 from tokens.client import Client
 from tokens.models import IssuedToken

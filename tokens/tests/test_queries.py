@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Role, User
 from config.urls import urlpatterns as site_urls
-from conftest import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, PASSWORD
 from tokens.authentication import IssuedTokenAuthentication
 from tokens.client import Client
 from tokens.flows import use

@@ -4,6 +4,7 @@ import pytest
 
 from tokens import flows
 from tokens.client import Client
+from tokens.flows import refusals
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_of_two_refusals_at_once_one_is_counted(revoked):
     first, second = revoked.device, revoked.device
     for device in (first, second):
         with pytest.raises(flows.Refused):
-            flows.base.require_live(device, Client(ip_address=None))
+            refusals.require_live(device, Client(ip_address=None))
 
     assert revoked.device.refused_count == 1
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.admin.models import LogEntry
 
 from accounts.models import Role, User
-from conftest import PASSWORD
+from tests.plugins.guestlist import PASSWORD
 
 USERS = "/admin/accounts/user/"
 ROLES = "/admin/accounts/role/"

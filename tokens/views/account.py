@@ -15,9 +15,8 @@ from django.views import View
 from accounts.models import User
 from accounts.serializers import UserSerializer
 from accounts.verification import send_verification
-from tokens.forms import StepUpForm
 from tokens.models import IssuedToken
-from tokens.step_up import renew
+from tokens.step_up import StepUpForm, renew
 
 # Of a row, all but what lets it recognise its own tokens: that says nothing of the person.
 DEVICE_FIELDS = [

@@ -15,9 +15,9 @@ from django.utils.decorators import method_decorator
 from django.views import View
 
 from tokens import flows, notices
-from tokens.forms import RenameForm, StepUpForm
+from tokens.forms import RenameForm
 from tokens.models import IssuedToken, State
-from tokens.step_up import renew
+from tokens.step_up import StepUpForm, renew
 
 PAGE_SIZE = 20
 ENDED_SHOWN = 50

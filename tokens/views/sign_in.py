@@ -12,9 +12,8 @@ from django.utils.decorators import method_decorator
 from accounts import throttling
 from accounts.forms import ForgottenPasswordForm, LoginForm
 from tokens import flows, notices
+from tokens.browser import SIGNED_OUT_KEY, keep_handle
 from tokens.forms import PasswordChangeForm
-from tokens.middleware import SIGNED_OUT_KEY
-from tokens.receivers import keep_handle
 
 
 @method_decorator(transaction.non_atomic_requests, name="dispatch")

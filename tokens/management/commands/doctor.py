@@ -16,8 +16,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.models import User
 from tokens import signing
-from tokens.client import COUNTRY_FILE
 from tokens.models import IssuedToken
+from tokens.places import COUNTRY_FILE
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 CLOCKS_APART = timedelta(seconds=5)

@@ -2,9 +2,9 @@ import json
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.text import clean_text
 from tokens import flows
 from tokens.authentication import SENTENCES
-from tokens.client import clean_text
 from tokens.management.arguments import duration, find_user, word
 from tokens.models import IssuedToken
 from tokens.serializers import DeviceSerializer

@@ -1,0 +1,1 @@
+from accounts.admin import audit, roles, site, throttles, users  # noqa: F401

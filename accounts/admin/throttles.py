@@ -1,0 +1,76 @@
+import logging
+from datetime import datetime
+
+from django.contrib import admin, messages
+
+from accounts import throttling
+from accounts.admin.lists import ReadOnlyAdmin
+from accounts.models import Throttle
+
+logger = logging.getLogger(__name__)
+
+
+class LockedFilter(admin.SimpleListFilter):
+    title = parameter_name = "locked"
+
+    def lookups(self, request, model_admin):
+        return [("yes", "Now")]
+
+    def queryset(self, request, queryset):
+        return queryset.locked() if self.value() else queryset
+
+
+@admin.register(Throttle)
+class ThrottleAdmin(ReadOnlyAdmin):
+    """What was tried how often, and what is locked. Staff look and lift; they change nothing."""
+
+    list_display = ["what", "count", "last_try", "lock"]
+    list_filter = [LockedFilter, "kind"]
+    search_fields = ["kind"]  # for the box; `get_search_results` does the search
+    search_help_text = (
+        "Username, email address, network address or device id, in full: the list knows them only "
+        "when it is told"
+    )
+    fields = ["kind", "count", "counted_at", "locked_until", "expires_at"]
+    actions = ["lift"]
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        return queryset & throttling.search(search_term), False
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).timed()
+
+    def has_lift_permission(self, request):
+        return may_lift(request)
+
+    @admin.action(description="Lift the selected locks", permissions=["lift"])
+    def lift(self, request, queryset):
+        """A superuser's locks are lifted by superusers."""
+        throttles = Throttle.objects.filter(pk__in=queryset.order_by().values("pk"))
+        if not request.user.is_superuser:
+            throttles = throttles.exclude(pk__in=throttling.of_superusers().values("pk"))
+        lifted = throttling.lift(throttles)
+        logger.warning("locks lifted", extra={"count": lifted, "by": request.user.pk})
+        messages.success(request, f"{lifted} lifted.")
+
+    @admin.display(description="what")
+    def what(self, throttle):
+        return throttle.get_kind_display()
+
+    @admin.display(description="last try")
+    def last_try(self, throttle):
+        return in_utc(throttle.counted_at)
+
+    @admin.display(description="locked")
+    def lock(self, throttle):
+        return f"until {in_utc(throttle.locked_until)}" if throttle.is_locked() else "no"
+
+
+def may_lift(request) -> bool:
+    return request.user.has_perm("accounts.lift_throttle")
+
+
+def in_utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

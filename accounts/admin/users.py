@@ -1,0 +1,234 @@
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth import forms as auth_forms
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404
+from django.shortcuts import redirect
+from django.template.defaultfilters import pluralize
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+
+from accounts import throttling
+from accounts.admin.lists import LargeListAdmin
+from accounts.admin.throttles import in_utc, may_lift
+from accounts.forms import PasswordResetForm
+from accounts.models import Role, User
+from accounts.verification import send_verification, tell_of_new_names
+
+LINKS_AT_ONCE = 100  # people who are sent a reset link by one request
+FOUND = 50  # users that a search shows by their name, and by their e-mail address
+
+
+class UserForm(forms.ModelForm):
+    """Staff's edit of an account. There is no password in it: staff send a reset link."""
+
+    editor: User
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "is_active", "is_staff", "is_superuser", "roles"]
+        field_classes = {"username": auth_forms.UsernameField}
+
+    def clean_roles(self):
+        roles = self.cleaned_data["roles"]
+        held = set(self.instance.roles.all())
+        for role in roles:
+            if role not in held and not self.editor.may_give(role):
+                raise ValidationError(f"The role {role} has permissions that you do not have.")
+        return roles
+
+    def clean(self):
+        cleaned = super().clean()
+        needed = ["is_superuser", "is_active", "is_staff"]
+        stays = all(cleaned.get(name, getattr(self.instance, name)) for name in needed)
+        if self.instance.pk and not stays and self._stored().is_last_superuser():
+            raise ValidationError("This is the last superuser, who cannot be removed.")
+        return cleaned
+
+    def save(self, commit=True):
+        """A new e-mail address is not a verified one."""
+        if "email" in self.changed_data:
+            self.instance.email_verified_at = None
+        return super().save(commit)
+
+    def _stored(self) -> User:
+        return User.objects.get(pk=self.instance.pk)
+
+
+class UserCreationForm(UserForm):
+    """A new account, without a password until its owner sets one by the reset link."""
+
+    class Meta:
+        model = User
+        fields = ["username", "email"]
+        field_classes = {"username": auth_forms.UsernameField}
+
+    def save(self, commit=True):
+        self.instance.set_unusable_password()
+        return super().save(commit)
+
+
+class RoleFilter(admin.SimpleListFilter):
+    """By role. Django's own filter takes the users through a DISTINCT, which sorts all of them."""
+
+    title = parameter_name = "role"
+
+    def lookups(self, request, model_admin):
+        return [(role.name, role.name) for role in Role.objects.all()]
+
+    def queryset(self, request, queryset):
+        if self.value() in dict(self.lookup_choices):
+            return queryset.filter(roles__name=self.value())
+        return queryset
+
+
+def find_users(request, term: str) -> list[int]:
+    """The keys of the first users who start with the term; the list says if there are more."""
+    found, more = User.objects.first_starting_with(term, FOUND)
+    if more and request.method == "GET":
+        messages.warning(
+            request, f"More than {FOUND} users start with that, and only the first are searched."
+        )
+    return found
+
+
+class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
+    form = UserForm
+    add_form = UserCreationForm
+    add_form_template = None
+    list_display = ["username", "email", "is_active", "is_staff", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser", RoleFilter]
+    search_fields = ["username", "email"]
+    search_help_text = "Start of a username or email address"
+    ordering = sortable_by = ["username"]
+    filter_horizontal = ["roles"]
+    readonly_fields = [
+        "email_verified_at",
+        "password_changed_at",
+        "last_login",
+        "date_joined",
+        "sign_in_lock",
+    ]
+    actions = ["send_reset_link"]
+    fieldsets = [
+        (None, {"fields": ["username", "email", "email_verified_at"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "sign_in_lock"]}),
+        ("Dates (UTC)", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
+    ]
+    add_fieldsets = [
+        (
+            None,
+            {
+                "fields": ["username", "email"],
+                "description": "The account starts without a password. Send a reset link next.",
+            },
+        )
+    ]
+
+    def get_urls(self):
+        lift = self.admin_site.admin_view(self.lift_view)
+        return [
+            path("<path:object_id>/lift/", lift, name="accounts_user_lift"),
+            *super().get_urls(),
+        ]
+
+    def get_object(self, request, object_id, from_field=None):
+        """The user, who knows whether the page shows a way to lift their locks."""
+        user = super().get_object(request, object_id, from_field)
+        if user is not None:
+            user.shows_lift = may_lift(request) and request.user.may_touch(user)
+        return user
+
+    def get_form(self, request, obj=None, **kwargs):
+        form = super().get_form(request, obj, **kwargs)
+        form.editor = request.user
+        return form
+
+    def get_search_results(self, request, queryset, search_term):
+        if not search_term:
+            return queryset, False
+        return queryset.filter(pk__in=find_users(request, search_term.strip())), False
+
+    def get_readonly_fields(self, request, obj=None):
+        only_superusers = [] if request.user.is_superuser else ["is_superuser"]
+        return [*super().get_readonly_fields(request, obj), *only_superusers]
+
+    def has_change_permission(self, request, obj=None):
+        allowed = super().has_change_permission(request, obj)
+        return allowed and (obj is None or request.user.may_edit(obj))
+
+    def has_delete_permission(self, request, obj=None):
+        allowed = super().has_delete_permission(request, obj)
+        if obj is None or not allowed:
+            return allowed
+        return request.user.may_edit(obj) and not obj.is_last_superuser()
+
+    def get_deleted_objects(self, objs, request):
+        """Protect the last superuser, also when all of them are deleted at once."""
+        *found, protected = super().get_deleted_objects(objs, request)
+        going = {user.pk for user in objs if user.is_superuser}
+        if going and not User.objects.superusers().exclude(pk__in=going).exists():
+            protected = [*protected, "The last superuser, who cannot be removed."]
+        return *found, protected
+
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        if change and {"username", "email"} & set(form.changed_data):
+            tell_of_new_names(obj, form.initial["email"])
+        if "email" in form.changed_data:
+            send_verification(obj, obj.email)
+
+    def user_change_password(self, request, id, form_url=""):
+        """Staff do not choose passwords (ASVS 6.4.6)."""
+        raise PermissionDenied
+
+    def lift_view(self, request, object_id):
+        """Ask, and on the confirmed POST forget all that is counted on the account."""
+        user = self.get_object(request, object_id)
+        if user is None:
+            raise Http404
+        if not user.shows_lift:
+            raise PermissionDenied
+        back = reverse("admin:accounts_user_change", args=[user.pk])
+        if request.method == "POST":
+            throttling.lift(throttling.of_user(user))
+            self.log_change(request, user, "Lifted the locks on signing in.")
+            messages.success(request, f"The locks on {user} were lifted.")
+            return redirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Lift the locks on signing in",
+            "opts": User._meta,
+            "user_locked": user,
+            "locks": throttling.of_user(user).locked().order_by("-locked_until"),
+            "back": back,
+        }
+        return TemplateResponse(request, "admin/accounts/lift.html", context)
+
+    @admin.display(description="locks on signing in")
+    def sign_in_lock(self, user):
+        locks = list(throttling.of_user(user).locked().order_by("-locked_until"))
+        if not locks:
+            return "none"
+        url = reverse("admin:accounts_user_lift", args=[user.pk])
+        link = format_html(' · <a href="{}">Lift</a>', url) if user.shows_lift else ""
+        count = "one lock" if len(locks) == 1 else f"{len(locks)} locks"
+        return format_html("{}, until {}{}", count, in_utc(locks[0].locked_until), link)
+
+    @admin.action(description="Send a password reset link", permissions=["change"])
+    def send_reset_link(self, request, queryset):
+        if queryset[: LINKS_AT_ONCE + 1].count() > LINKS_AT_ONCE:
+            limit = f"At most {LINKS_AT_ONCE} people are sent a reset link at once"
+            messages.error(request, f"{limit}: none was sent.")
+            return
+        sent = 0
+        for user in queryset.filter(is_active=True, email_verified_at__isnull=False):
+            form = PasswordResetForm({"email": user.email})
+            if self.has_change_permission(request, user) and form.is_valid():
+                form.save(request=request, use_https=request.is_secure())
+                self.log_change(request, user, "Sent a password reset link.")
+                sent += 1
+        links = f"{sent} reset link{pluralize(sent)}"
+        messages.info(request, f"Sent {links}. Only a verified address is sent one.")

@@ -1,0 +1,68 @@
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.dispatch import receiver
+
+from accounts.built_in_roles import BUILT_IN
+from accounts.text import validate_printable
+
+
+class RoleQuerySet(models.QuerySet):
+    def update(self, **kwargs):
+        """Update as ever, but for the name of a built-in role. Raise ValidationError."""
+        if "name" in kwargs and self.filter(name__in=BUILT_IN).exists():
+            raise ValidationError("A built-in role keeps its name.")
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
+class Role(models.Model):
+    """A named set of permissions. `admin` and `support` are built in: they keep their names."""
+
+    name = models.SlugField(
+        max_length=50,
+        unique=True,
+        error_messages={"unique": "A role with that name already exists."},
+    )
+    description = models.CharField(max_length=200, blank=True, validators=[validate_printable])
+    permissions = models.ManyToManyField(Permission, blank=True, related_name="roles")
+
+    objects = RoleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self):
+        return self.name
+
+    def save(self, *args, **kwargs):
+        self.clean()
+        super().save(*args, **kwargs)
+
+    def clean(self):
+        stored = Role.objects.filter(pk=self.pk).first()
+        if stored and stored.is_built_in and self.name != stored.name:
+            raise ValidationError(f"The role {stored} is built in and keeps its name.")
+
+    @property
+    def is_built_in(self) -> bool:
+        return self.name in BUILT_IN
+
+    def permission_labels(self) -> set[str]:
+        """The role's permissions as "app.codename", prefetched ones without a query."""
+        return {_label(permission) for permission in self.permissions.all()}
+
+
+def _label(permission: Permission) -> str:
+    """The permission as "app.codename", its content type from Django's cache of them."""
+    content_type = ContentType.objects.get_for_id(permission.content_type_id)
+    return f"{content_type.app_label}.{permission.codename}"
+
+
+@receiver(models.signals.pre_delete, sender=Role)
+def keep_built_in_roles(instance, **kwargs):
+    """Hear every way of deletion: `Role.delete()`, a queryset, the admin."""
+    if instance.is_built_in:
+        raise models.ProtectedError(f"The role {instance} is built in.", {instance})

@@ -1,0 +1,89 @@
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils import timezone
+
+
+class ThrottleQuerySet(models.QuerySet["Throttle"]):
+    def locked(self) -> "ThrottleQuerySet":
+        """Those that refuse the next try."""
+        return self.timed().filter(locked_until__gt=Now())
+
+    def timed(self) -> "ThrottleQuerySet":
+        """With the database's `now`, to reckon with."""
+        return self.annotate(now=Now())
+
+    def hold(self) -> "ThrottleQuerySet":
+        """These rows, to be changed in a transaction, in which they are locked in one order
+        everywhere, so that no two transactions wait for each other."""
+        order = self.select_for_update().order_by("-subject", "-address", "-kind")
+        return self.model.objects.filter(pk__in=order.values("pk"))
+
+    def withdraw(self) -> None:
+        """Take back one try that is not decided yet."""
+        self.filter(undecided__gt=0).update(
+            count=models.F("count") - 1, undecided=models.F("undecided") - 1, locked_until=None
+        )
+
+    withdraw.alters_data = True  # type: ignore[attr-defined]
+
+    def delete_stale(self, size: int) -> None:
+        """Delete at most `size` counts that are past their time and that nobody is at."""
+        stale = self.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
+        self.filter(pk__in=stale.values("pk")[:size]).delete()
+
+    delete_stale.alters_data = True  # type: ignore[attr-defined]
+
+
+class Throttle(models.Model):
+    """How many tries of a kind were made on one account or device, from one network, or both.
+
+    The subject and the network are HMACs: the table says who was tried to nobody who has only the
+    table. A row without a later try is forgotten at `expires_at`.
+    """
+
+    class Kind(models.TextChoices):
+        PAIR = "login_pair", "signing in to an account from a network"
+        ADDRESS = "login_address", "signing in from a network"
+        ACCOUNT = "login_account", "signing in to an account"
+        PASSWORD = "password", "the password on a signed-in device"
+        SIGNUP = "signup", "signing up, and new names, from a network"
+        RESET = "reset", "reset links to an account"
+        RESET_ADDRESS = "reset_address", "reset links from a network"
+        MAIL = "mail", "mails to an address that is not verified"
+
+    kind = models.CharField(max_length=13, choices=Kind)
+    subject = models.BinaryField(max_length=32, default=b"")
+    address = models.BinaryField(max_length=32, default=b"", db_index=True)
+    count = models.PositiveIntegerField("tries", default=0)
+    # Of these, how many are being tested at this moment.
+    undecided = models.PositiveIntegerField(default=0)
+    counted_at = models.DateTimeField("last try", default=timezone.now)
+    locked_until = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = ThrottleQuerySet.as_manager()
+
+    # From `timed()`.
+    now: datetime
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [("lift_throttle", "Can lift throttle")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "address", "kind"], name="throttle_counts_once"
+            )
+        ]
+
+    def __str__(self):
+        return f"{self.count} tries: {self.get_kind_display()}"
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the next try is refused."""
+        return max((self.locked_until or self.now) - self.now, timedelta(0))
+
+    def is_locked(self) -> bool:
+        return bool(self.wait)

@@ -1,0 +1,28 @@
+from accounts.throttling.doors import (
+    check_password,
+    count_reset_mail,
+    count_reset_request,
+    count_signup,
+    may_mail,
+    sign_in,
+)
+from accounts.throttling.lifting import lift, of_superusers, of_user, search
+from accounts.throttling.limits import Limit, TooManyAttempts, in_words, limit_of, log_too_many
+
+__all__ = [
+    "Limit",
+    "TooManyAttempts",
+    "check_password",
+    "count_reset_mail",
+    "count_reset_request",
+    "count_signup",
+    "in_words",
+    "lift",
+    "limit_of",
+    "log_too_many",
+    "may_mail",
+    "of_superusers",
+    "of_user",
+    "search",
+    "sign_in",
+]

@@ -1,0 +1,80 @@
+import logging
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+
+from accounts.models import Throttle
+
+logger = logging.getLogger(__name__)
+Kind = Throttle.Kind
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+# What there was too much of, for people.
+TOO_MANY = {
+    Kind.PAIR: "sign-in attempts",
+    Kind.ADDRESS: "sign-in attempts",
+    Kind.ACCOUNT: "sign-in attempts",
+    Kind.PASSWORD: "wrong passwords",
+    Kind.SIGNUP: "sign-ups and new names from your network",
+    Kind.RESET: "requests for a reset link",
+    Kind.RESET_ADDRESS: "requests for a reset link",
+    Kind.MAIL: "mails",
+}
+
+
+class TooManyAttempts(Exception):
+    """Refused without being tested. `wait` is in seconds; the message is for people."""
+
+    def __init__(self, kind: str, wait: timedelta) -> None:
+        self.wait = max(1, math.ceil(wait.total_seconds()))
+        super().__init__(f"Too many {TOO_MANY[Kind(kind)]}. Try again in {in_words(self.wait)}.")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """So many tries in a window that begins with the first, and then none until its end.
+
+    With a `delay`, the count is forgotten only after a whole window without a try, and each try
+    from the last allowed one on is followed by a delay, which doubles up to `longest`.
+    """
+
+    tries: int
+    window: timedelta
+    delay: timedelta | None = None
+    longest: timedelta = HOUR
+
+    def delay_after(self, count: int) -> timedelta:
+        doublings = min(count - self.tries, 16)
+        return min((self.delay or self.window) * 2**doublings, self.longest)
+
+
+def limit_of(kind: str) -> Limit:
+    """The limit of that kind of tries, from the settings."""
+    window = settings.LOGIN_WINDOW
+    waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "longest": settings.LOGIN_MAX_DELAY}
+    return {
+        Kind.PAIR: Limit(settings.LOGIN_ATTEMPTS, window, delay=window, longest=window),
+        Kind.ADDRESS: Limit(settings.LOGIN_ATTEMPTS_PER_ADDRESS, window),
+        Kind.ACCOUNT: Limit(settings.LOGIN_ATTEMPTS_PER_ACCOUNT, **waits),
+        Kind.PASSWORD: Limit(settings.LOGIN_ATTEMPTS, **waits),
+        Kind.SIGNUP: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+        Kind.RESET: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
+        Kind.RESET_ADDRESS: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+        Kind.MAIL: Limit(settings.MAILS_PER_HOUR, HOUR),
+    }[Kind(kind)]
+
+
+def log_too_many() -> None:
+    """On a page. The API logs all its refusals in one place."""
+    logger.info("request refused", extra={"status": 429, "code": "throttled"})
+
+
+def in_words(seconds: int) -> str:
+    """ "30 seconds", "1 minute", "11 minutes", rounded up."""
+    if seconds < 60:
+        return f"{seconds} second{'s' if seconds > 1 else ''}"
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"

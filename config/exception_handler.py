@@ -1,0 +1,61 @@
+import logging
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+from rest_framework.views import set_rollback
+
+from accounts.hashers import Busy
+from accounts.throttling import TooManyAttempts
+from config.errors import RETRY_AFTER, UNAVAILABLE
+from config.parsers import BodyTooLarge
+
+
+class Throttled(exceptions.Throttled):
+    """429 with `Retry-After`."""
+
+    def __init__(self, refusal: TooManyAttempts) -> None:
+        exceptions.APIException.__init__(self, str(refusal))
+        self.wait = refusal.wait
+
+
+logger = logging.getLogger(__name__)
+REFUSALS = {401, 403, 429}
+
+# What every client meets all day long. A refused login is told, with its cause, by the backend.
+ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
+
+
+def exception_handler(exc, context):
+    """DRF's own, with `code` beside `detail`, and what is gone or busy as 503."""
+    if isinstance(exc, OperationalError | InterfaceError | Busy):
+        logger.error("unavailable", exc_info=exc)
+        set_rollback()
+        return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    elif isinstance(exc, TooManyAttempts):
+        exc = Throttled(exc)
+    elif isinstance(exc, RequestDataTooBig):
+        exc = BodyTooLarge()
+    response = drf_exception_handler(exc, context)
+    if response is not None and isinstance(getattr(exc, "detail", None), str):
+        response.data = {
+            "detail": str(exc.detail),
+            "code": exc.get_codes(),
+            **getattr(exc, "extra", {}),
+        }
+    if response is not None and response.status_code in REFUSALS:
+        _log_refusal(exc, response.status_code)
+    return response
+
+
+def _log_refusal(exc, status_code: int) -> None:
+    code = exc.get_codes()
+    if code not in ROUTINE:
+        logger.info("request refused", extra={"status": status_code, "code": code})

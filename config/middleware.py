@@ -1,0 +1,76 @@
+from django.conf import settings
+from django.core.exceptions import BadRequest
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import JsonResponse
+from django.utils.deprecation import MiddlewareMixin
+
+from accounts.hashers import Busy
+from accounts.throttling import TooManyAttempts
+from config.errors import too_many, unavailable
+from config.logs import current_request
+from tokens.client import client_address, is_trusted
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "img-src 'self' data:",
+        "style-src 'self' 'unsafe-inline'",  # the browsable API and Swagger UI use style attributes
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+
+
+class ClientAddressMiddleware(MiddlewareMixin):
+    """Write the client's own address into REMOTE_ADDR, and believe forwarding headers only of
+    TRUSTED_PROXIES. First of all middleware, so that everything after it agrees, the log too."""
+
+    def process_request(self, request):
+        peer = request.META.get("REMOTE_ADDR", "")
+        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        if not is_trusted(peer, settings.TRUSTED_PROXIES):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
+        address = client_address(peer, forwarded_for, settings.TRUSTED_PROXIES)
+        request.META["REMOTE_ADDR"] = address or ""
+        current_request.set(request)
+
+    def process_response(self, request, response):
+        current_request.set(None)
+        return response
+
+
+class HeadersMiddleware(MiddlewareMixin):
+    """Headers that every answer carries unless it says otherwise: it is not to be stored
+    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3).
+
+    TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
+    """
+
+    def process_request(self, request):
+        if request.method in ("TRACE", "CONNECT"):
+            answer = {"detail": "Method not allowed.", "code": "method_not_allowed"}
+            return JsonResponse(answer, status=405, headers={"Allow": ""})
+        return None
+
+    def process_response(self, request, response):
+        response.headers.setdefault("Cache-Control", "no-store")
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own debug pages
+            response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        return response
+
+
+class UnavailableMiddleware(MiddlewareMixin):
+    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2) or too many
+    passwords are being hashed, 429 after too many tries, and 400 for a value that the database
+    has no room for, such as PostgreSQL's for a NUL."""
+
+    def process_exception(self, request, exception):
+        if isinstance(exception, DataError):
+            raise BadRequest("The database cannot hold a value of the request.") from exception
+        if isinstance(exception, TooManyAttempts):
+            return too_many(request, exception)
+        if isinstance(exception, OperationalError | InterfaceError | Busy):
+            return unavailable(request, exception)
+        return None

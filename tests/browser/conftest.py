@@ -1,0 +1,100 @@
+"""Tabs that are watched: nothing may fail, break the policy, or be asked of another host.
+
+Run by itself, `pytest tests/browser examples/tests_browser`.
+"""
+
+import os
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.cache import cache
+
+from tests.plugins.guestlist import PASSWORD
+
+# How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
+EXPECTED = 98
+
+PATIENCE = 30_000  # milliseconds until what does not happen has failed
+
+# What Chromium writes for each answer that is no 200; the answers themselves are looked at below.
+ANSWERED_WITH_AN_ERROR = "Failed to load resource: the server responded with a status of"
+
+
+def pytest_sessionfinish(session):
+    passed = count_passed(session.config)
+    if os.environ.get("REQUIRE_BROWSER") == "1" and passed < EXPECTED:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    passed = count_passed(config)
+    terminalreporter.write_line(f"{passed} browser tests passed, {EXPECTED} are expected.")
+
+
+def count_passed(config):
+    return len(config.pluginmanager.get_plugin("terminalreporter").stats.get("passed", []))
+
+
+@pytest.fixture(autouse=True)
+def nothing_cached():
+    """The overview of one test is not that of the next."""
+    cache.clear()
+
+
+@pytest.fixture
+def open_tab(chromium, live_server):
+    """`open_tab(**options)` is a tab of a browser of its own, with Playwright's options."""
+    from playwright.sync_api import expect
+
+    findings, contexts = [], []
+    expect.set_options(timeout=PATIENCE)
+
+    def open_it(**options):
+        context = chromium.new_context(base_url=live_server.url, **options)
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        watch(context, urlsplit(live_server.url).netloc, findings)
+        return context.new_page()
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert findings == []
+
+
+def watch(context, host, findings):
+    def note_request(request):
+        address = urlsplit(request.url)
+        if address.scheme != "data" and address.netloc != host:
+            findings.append(f"asked another host: {request.url}")
+
+    def note_response(response):
+        if response.status >= 400 and not response.request.is_navigation_request():
+            findings.append(f"{response.status}: {response.url}")
+
+    def note_console(message):
+        is_answer = message.text.startswith(ANSWERED_WITH_AN_ERROR)
+        if message.type in ("error", "warning") and not is_answer:
+            findings.append(f"console, {message.type}: {message.text}")
+
+    def note_failure(request):
+        if request.failure != "net::ERR_ABORTED":  # by a click on the way to the next page
+            findings.append(f"{request.failure}: {request.url}")
+
+    context.on("request", note_request)
+    context.on("response", note_response)
+    context.on("console", note_console)
+    context.on("requestfailed", note_failure)
+    context.on("weberror", lambda error: findings.append(f"script: {error.error}"))
+
+
+@pytest.fixture
+def tab(open_tab):
+    return open_tab()
+
+
+def sign_in(tab, user, address="/login"):
+    tab.goto(address)
+    tab.get_by_label("Username or email address").fill(user.username)
+    tab.get_by_label("Password").fill(PASSWORD)
+    tab.get_by_role("button", name="Sign in").click()

@@ -1,0 +1,158 @@
+"""The people of the tests and what they sign in with: a pytest plugin that any app's tests may use.
+
+Name it in a conftest: `pytest_plugins = ["tests.plugins.guestlist"]`.
+"""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+PASSWORD = "four quiet herons at dawn"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+
+
+def make_user(username, **fields):
+    from accounts.models import User
+
+    fields.setdefault("email", f"{username}@example.org")
+    return User.objects.create_user(username, password=PASSWORD, **fields)
+
+
+@pytest.fixture
+def alice(db):
+    return make_user("alice")
+
+
+@pytest.fixture
+def bob(db):
+    return make_user("bob")
+
+
+@pytest.fixture
+def support(db):
+    """Staff with the role `support` and nothing else."""
+    from accounts.models import Role
+
+    user = make_user("support", is_staff=True)
+    user.roles.add(Role.objects.get(name="support"))
+    return user
+
+
+@pytest.fixture
+def manager(db):
+    """Staff with the role `admin`, not a superuser."""
+    from accounts.models import Role
+
+    user = make_user("manager", is_staff=True)
+    user.roles.add(Role.objects.get(name="admin"))
+    return user
+
+
+@pytest.fixture
+def root(db):
+    return make_user("root", is_staff=True, is_superuser=True)
+
+
+class ApiClient:
+    """An API client with at most one device: JSON in, JSON out."""
+
+    def __init__(self, **defaults):
+        from rest_framework.test import APIClient
+
+        self.http = APIClient(raise_request_exception=False, **defaults)
+        self.pair = None
+
+    def log_in(self, user, password=PASSWORD, **body):
+        body = {"username": user.username, "password": password, **body}
+        answer = self.http.post("/api/v1/login", body)
+        assert answer.status_code == 200, answer.json()
+        return self.keep(answer.json())
+
+    def keep(self, pair):
+        self.pair = pair
+        return self
+
+    @property
+    def device(self):
+        from tokens.models import IssuedToken
+
+        return IssuedToken.objects.with_state().get(pk=self.pair["device"]["id"])
+
+    def request(self, method, path, body=None, **headers):
+        if self.pair:
+            headers.setdefault("authorization", f"Bearer {self.pair['access_token']}")
+        return self.http.generic(
+            method,
+            f"/api/v1/{path}",
+            b"" if body is None else json.dumps(body),
+            content_type="application/json",
+            headers=headers,
+        )
+
+    def get(self, path, **headers):
+        return self.request("GET", path, **headers)
+
+    def post(self, path, body=None, **headers):
+        return self.request("POST", path, body, **headers)
+
+    def patch(self, path, body=None, **headers):
+        return self.request("PATCH", path, body, **headers)
+
+    def put(self, path, body=None, **headers):
+        return self.request("PUT", path, body, **headers)
+
+    def delete(self, path, **headers):
+        return self.request("DELETE", path, **headers)
+
+
+@pytest.fixture
+def api():
+    """`api()` is an anonymous client, `api(alice)` one with a device of hers."""
+
+    def client(user=None, **defaults):
+        new = ApiClient(**defaults)
+        return new.log_in(user) if user else new
+
+    return client
+
+
+@pytest.fixture
+def browser(client):
+    """`browser(alice)` is a browser in which she has signed in on the login page."""
+    from django.test import Client
+
+    def signed_in(user, **defaults):
+        browser = Client(**defaults)
+        answer = browser.post("/login", {"username": user.username, "password": PASSWORD})
+        assert answer.status_code == 302
+        return browser
+
+    return signed_in
+
+
+@pytest.fixture
+def age():
+    """`age(device, hours=2)` moves all times of the row into the past: the database's clock is
+    the one that counts, and it cannot be turned."""
+    from tokens.models import IssuedToken
+
+    times = [
+        "rotated_at",
+        "created_at",
+        "authenticated_at",
+        "last_seen_at",
+        "idle_at",
+        "expires_at",
+        "revoked_at",
+        "refused_at",
+    ]
+
+    def move(device, **delta):
+        stored = IssuedToken.objects.get(pk=device.pk)
+        for name in times:
+            if getattr(stored, name) is not None:
+                setattr(stored, name, getattr(stored, name) - timedelta(**delta))
+        stored.save(update_fields=times)
+
+    return move

@@ -1,0 +1,97 @@
+"""docs/security.md says what the code does."""
+
+import ast
+import re
+from importlib.metadata import version
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from tests.plugins.asvs import ROWS
+from tests.plugins.guestlist import PASSWORD
+from tests.site.test_imports import MODULES, ROOT
+from tests.site.test_urls import addresses
+from tokens.models import IssuedToken
+
+DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+FORM = "application/x-www-form-urlencoded"
+
+
+def section(title):
+    """The text under a heading, to the next one."""
+    [text] = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL)
+    return text
+
+
+@pytest.mark.asvs("7.1.1", "7.1.2")
+def test_lifetimes_are_those_of_the_settings():
+    table = re.findall(r"^\| ([A-Z_]+) \| (\d+) \|", section("Lifetimes"), re.MULTILINE)
+    used = {name: getattr(settings, name) for name, _ in table}
+    seconds = {
+        name: value if isinstance(value, int) else value.total_seconds()
+        for name, value in used.items()
+    }
+    assert seconds == {name: int(value) for name, value in table}
+    assert len(table) == 8
+
+
+@pytest.mark.asvs("6.1.3", "6.3.4", "7.1.3")
+def test_ways_in_are_those_that_are_listed(api, alice):
+    """Every URL of the project is sent a good name and password; these alone make a device."""
+    api(alice)
+    words = {"username": "alice", "password": PASSWORD}
+    basic = {"authorization": "Basic YWxpY2U6Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBsZQ=="}
+    listed = set(re.findall(r"^- `POST (\S+)`", section("Ways in"), re.MULTILINE))
+    assert "/api/v1/login" in listed
+    for address in addresses(alice).values():
+        before = IssuedToken.objects.count()
+        client = Client(raise_request_exception=False)
+        client.get(address, words, headers=basic)
+        client.post(address, headers=basic)
+        assert IssuedToken.objects.count() == before, address
+        client.post(address, words)
+        client.post(address, words, content_type="application/json")
+        assert (IssuedToken.objects.count() > before) == (address in listed), address
+
+
+def events():
+    """The first words of what the code logs."""
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            called, message = ast.unparse(node.func), node.args[0]
+            is_logged = called.startswith("logger.") or called == "log"
+            if is_logged and isinstance(message, ast.Constant):
+                yield message.value.partition(":")[0]
+
+
+@pytest.mark.asvs("16.1.1", "16.3.3")
+def test_events_of_the_log_are_those_that_are_listed():
+    rows = re.findall(r"^\| (`.+?) \|", section("The log"), re.MULTILINE)
+    assert {event for row in rows for event in re.findall(r"`(.+?)`", row)} == set(events())
+
+
+def test_versions_are_above_the_floors():
+    floors = dict(re.findall(r"([A-Za-z]+) (\d+\.\d+\.\d+)", section("Dependencies")))
+    assert set(floors) == {"Django", "djangorestframework", "PyJWT"}
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = [Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0]]
+    lowest = {
+        requirement.name: Version(specifier.version)
+        for requirement in required
+        for specifier in requirement.specifier
+        if specifier.operator == ">="
+    }
+    for name, floor in floors.items():
+        assert Version(version(name)) >= lowest[name] >= Version(floor), name
+
+
+def test_deviations_are_those_of_the_rows():
+    told = re.findall(r"^- \*\*([\d., ]+): ", section("Deviations"), re.MULTILINE)
+    assert sorted(id for ids in told for id in ids.split(", ")) == sorted(
+        id for id, row in ROWS.items() if row.get("reason", "").startswith("Deviation")
+    )

@@ -1,0 +1,85 @@
+import uuid
+
+from django.db.models import Case, Value, When
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import exceptions, generics
+
+from accounts.models import User
+from accounts.permissions import require_fresh
+from tokens import flows
+from tokens.browser import forget_cookie
+from tokens.models import IssuedToken, State
+from tokens.serializers import DeviceSerializer
+
+STATE_PARAMETER = OpenApiParameter(
+    "state", enum=[*State.values, "all"], default=State.LIVE, description="Which devices."
+)
+
+
+class DeviceListView(generics.ListAPIView):
+    """The devices of one person, the current one first, then by last seen."""
+
+    serializer_class = DeviceSerializer
+
+    @extend_schema(parameters=[STATE_PARAMETER])
+    def get(self, request, *args, **kwargs):
+        return super().get(request, *args, **kwargs)
+
+    def get_owner(self):
+        return self.request.user
+
+    def get_queryset(self):
+        if getattr(self, "swagger_fake_view", False):
+            return IssuedToken.objects.none()
+        devices = self.get_owner().devices.with_state()
+        state = self.request.query_params.get("state", State.LIVE)
+        if state != "all":
+            if state not in State.values:
+                raise exceptions.ValidationError({"state": [f"One of {State.values} or all."]})
+            devices = devices.in_state(state)
+        current_first = Case(When(pk=self.request.auth.pk, then=Value(0)), default=Value(1))
+        return devices.order_by(current_first, "-last_seen_at", "-pk")
+
+    def get_serializer_context(self):
+        return {**super().get_serializer_context(), "current": self.request.auth}
+
+
+class DeviceView(generics.RetrieveUpdateDestroyAPIView):
+    """One of one's own devices."""
+
+    serializer_class = DeviceSerializer
+    http_method_names = ["get", "patch", "delete", "head", "options"]
+
+    def get_object(self):
+        return get_device_of(self.request.user, self.kwargs["id"])
+
+    def get_serializer_context(self):
+        return {**super().get_serializer_context(), "current": self.request.auth}
+
+    def perform_update(self, serializer):
+        device = serializer.instance
+        device.name = serializer.validated_data.get("name", device.name)
+        IssuedToken.objects.filter(pk=device.pk).update(name=device.name)
+
+    def perform_destroy(self, device):
+        """End another device only if fresh; one that has ended already needs nothing."""
+        if device.state != State.LIVE:
+            return
+        if device.pk != self.request.auth.pk:
+            require_fresh(self.request)
+        flows.end_own_device(self.request.auth, device)
+        if device.pk == self.request.auth.pk:
+            forget_cookie(self.request)
+
+
+def get_device_of(user: User, id: str) -> IssuedToken:
+    """The device of that user. Raise Http404, also for an id that is none."""
+    try:
+        key = uuid.UUID(id)
+    except ValueError:
+        raise Http404 from None
+    if str(key) != id.lower():  # UUID() reads other spellings too
+        raise Http404
+    return get_object_or_404(user.devices.with_state(), pk=key)

@@ -1,0 +1,141 @@
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import generics, serializers
+from rest_framework.response import Response
+
+from accounts.models import Role, User
+from accounts.permissions import HasPermission, IsFresh
+from tokens import flows
+from tokens.api.staff import NoteSerializer
+from tokens.client import parse_network
+from tokens.flows import NAME_LENGTH
+from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.serializers import DeviceSerializer
+
+
+class OwnedDeviceSerializer(DeviceSerializer):
+    """A device among those of many people."""
+
+    username = serializers.CharField(source="user.username", read_only=True)
+
+
+@extend_schema_field({"type": "string", "example": "203.0.113.0/24"})
+class NetworkField(serializers.CharField):
+    """An address or a CIDR block, as `ipaddress.ip_network`."""
+
+    def to_internal_value(self, data):
+        try:
+            return parse_network(super().to_internal_value(data))
+        except ValueError:
+            raise serializers.ValidationError(
+                "Write an IP address or a network, 203.0.113.0/24."
+            ) from None
+
+
+class IncidentSerializer(NoteSerializer):
+    """Which devices, all that is given must hold; or all of them. A dry run unless told."""
+
+    network = NetworkField(required=False, help_text="Signed in from it, or last seen there.")
+    signed_in_after = serializers.DateTimeField(required=False)
+    signed_in_before = serializers.DateTimeField(required=False)
+    not_seen_since = serializers.DateTimeField(required=False)
+    os = serializers.CharField(
+        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Android, iOS."
+    )
+    client = serializers.CharField(
+        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Firefox."
+    )
+    role = serializers.SlugRelatedField(
+        slug_field="name", queryset=Role.objects.all(), required=False
+    )
+    all = serializers.BooleanField(default=False, help_text="Every device of everybody.")
+    dry_run = serializers.BooleanField(default=True)
+
+    def validate_role(self, role):
+        return role.name
+
+    def validate(self, attrs):
+        note, everybody, dry_run = (attrs.pop(name) for name in ("note", "all", "dry_run"))
+        if everybody == bool(attrs):
+            raise serializers.ValidationError(
+                "Say which devices by at least one field, or all of them by all alone."
+            )
+        return {"criteria": attrs, "note": note, "dry_run": dry_run}
+
+
+class GroupSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    count = serializers.IntegerField()
+
+
+class IncidentResultSerializer(serializers.Serializer):
+    """What was found, live. A dry run shows the newest of them and what they have in common."""
+
+    matched = serializers.IntegerField(help_text="Live devices before this request.")
+    people = serializers.IntegerField()
+    revoked = serializers.IntegerField()
+    remaining = serializers.IntegerField(help_text="Repeat the request until it is 0.")
+    breakdown = serializers.DictField(child=GroupSerializer(many=True), required=False)
+    sample = OwnedDeviceSerializer(many=True, required=False)
+
+
+SAMPLE = 20  # devices that a dry run shows
+
+
+class IncidentView(generics.GenericAPIView):
+    """Find the live devices of many people by what they have in common, and end them.
+
+    A request ends at most 10,000, so that none runs into a time limit: repeat it until nothing
+    remains, with `signed_in_before`, so that people who sign in again meanwhile stay. People are
+    mailed by a request that finds at most 1,000.
+    """
+
+    serializer_class = IncidentSerializer
+    permission_classes = [HasPermission("tokens.revoke_issuedtoken"), IsFresh]
+
+    @extend_schema(
+        operation_id="users_devices_revoke_matching",
+        request=IncidentSerializer,
+        responses={200: IncidentResultSerializer},
+    )
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        devices = IssuedToken.objects.matching(**asked["criteria"]).live()
+        devices = devices.touchable_by(request.user).exclude(pk=request.auth.pk)
+        result = devices.summary()
+        result |= {"matched": result["devices"], "revoked": 0, "remaining": result["devices"]}
+        if asked["dry_run"]:
+            result |= look_at(devices)
+        elif result["matched"]:
+            result["revoked"] = revoke_piece(devices, result, request.user, asked["note"])
+            result["remaining"] = devices.filter(created_at__lte=result["newest"]).count()
+        return Response(IncidentResultSerializer(result).data)
+
+
+def look_at(devices: IssuedTokenQuerySet) -> dict[str, Any]:
+    """What a dry run shows beside the counts."""
+    groups = {
+        title: [{"name": name, "count": count} for name, count in largest]
+        for title, largest in devices.breakdown().items()
+    }
+    return {
+        "sample": devices.with_state().order_by("-created_at", "-pk")[:SAMPLE],
+        "breakdown": groups,
+    }
+
+
+def revoke_piece(devices: IssuedTokenQuerySet, found: dict[str, Any], by: User, note: str) -> int:
+    """End at most PIECE of the devices that were found; return how many."""
+    counted = devices.filter(created_at__lte=found["newest"])
+    tell = found["matched"] <= flows.MAILED
+    revoked = 0
+    for _, ended in flows.revoke_in_batches(
+        counted, reason=IssuedToken.Reason.INCIDENT, by=by, note=note, tell=tell
+    ):
+        revoked += ended
+        if revoked >= flows.PIECE:
+            break
+    return revoked

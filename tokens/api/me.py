@@ -1,0 +1,98 @@
+from django.db import transaction
+from django.utils.decorators import method_decorator
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, serializers
+from rest_framework.response import Response
+
+from accounts import throttling
+from accounts.models import User
+from accounts.serializers import (
+    PasswordField,
+    UniqueNames,
+    UsernameField,
+    UserSerializer,
+    save_unique,
+    validate_new_password,
+)
+from accounts.verification import send_verification, tell_of_new_names
+from tokens import flows
+from tokens.api.sign_in import (
+    CurrentPasswordSerializer,
+    PairSerializer,
+    renewed,
+)
+
+
+class PasswordSerializer(CurrentPasswordSerializer):
+    current_password = PasswordField()
+    new_password = PasswordField()
+
+    def validate_current_password(self, password):
+        return self.check_password(password)
+
+    def validate(self, attrs):
+        validate_new_password(
+            attrs["new_password"], self.context["request"].user, field="new_password"
+        )
+        return attrs
+
+
+class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
+    """A change of one's own username or e-mail address."""
+
+    username = UsernameField(required=False)
+    current_password = PasswordField()
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "current_password"]
+        extra_kwargs = {"email": {"required": False}}
+
+    def validate_current_password(self, password):
+        return self.check_password(password)
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class PasswordView(generics.GenericAPIView):
+    """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
+
+    serializer_class = PasswordSerializer
+
+    @extend_schema(request=PasswordSerializer, responses={200: PairSerializer, 204: None})
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        request.user.set_password(serializer.validated_data["new_password"])
+        return renewed(request, lambda: flows.change_password(request.user, request.auth))
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class MeView(generics.GenericAPIView):
+    """Who is signed in."""
+
+    serializer_class = ProfileSerializer
+
+    @extend_schema(responses={200: UserSerializer})
+    def get(self, request):
+        return Response(UserSerializer(request.user).data)
+
+    @extend_schema(request=ProfileSerializer, responses={200: UserSerializer})
+    def patch(self, request):
+        """A new e-mail address counts once the link sent to it is opened. The present one, sent
+        again while it is not verified, asks for another link."""
+        user = request.user
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        changes = serializer.validated_data
+        names = {"username", "email"} & changes.keys()
+        if any(changes[name] != getattr(user, name) for name in names):
+            throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
+        serializer.check_names(user.pk)
+        if changes.get("username", user.username) != user.username:
+            user.username = changes["username"]
+            save_unique(user, update_fields=["username"])
+            tell_of_new_names(user, user.email)
+        email = changes.get("email", user.email)
+        if email != user.email or ("email" in changes and user.email_verified_at is None):
+            send_verification(user, email)
+        return Response(UserSerializer(user).data)

@@ -1,0 +1,190 @@
+from django.contrib.auth import authenticate
+from django.db import transaction
+from django.utils.decorators import method_decorator
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics, serializers, status
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api import OpenView
+from accounts.exceptions import LoginFailed
+from accounts.permissions import IsFresh
+from accounts.serializers import (
+    PasswordField,
+)
+from accounts.throttling import check_password
+from tokens import flows
+from tokens.authentication import TokenRefused
+from tokens.browser import forget_cookie, keep_handle
+from tokens.client import Client
+from tokens.models import IssuedToken
+from tokens.serializers import DeviceNameField, DeviceSerializer
+
+
+class LoginSerializer(serializers.Serializer):
+    username = serializers.CharField(help_text="Username, or a verified email address.")
+    password = PasswordField()
+    device_name = DeviceNameField(required=False, default="")
+
+
+class PairSerializer(serializers.Serializer):
+    """The token answer of RFC 6749, section 5.1, and the device it belongs to."""
+
+    access_token = serializers.CharField()
+    refresh_token = serializers.CharField()
+    token_type = serializers.CharField(default="Bearer")
+    expires_in = serializers.IntegerField(help_text="Seconds.")
+    device = DeviceSerializer()
+
+    def to_representation(self, pair):
+        answer = super().to_representation(pair)
+        answer["device"]["is_current"] = True
+        return answer
+
+
+class RefreshSerializer(serializers.Serializer):
+    refresh_token = serializers.CharField(write_only=True)
+
+
+class CurrentPasswordSerializer(serializers.Serializer):
+    """Checks a password against the one of the person who asks, as a field error.
+
+    Raise TooManyAttempts after too many wrong ones on the device.
+    """
+
+    def check_password(self, password: str) -> str:
+        request = self.context["request"]
+        if not check_password(request.user, password, device=request.auth.pk):
+            raise serializers.ValidationError("This is not your password.")
+        return password
+
+
+class ReauthenticateSerializer(CurrentPasswordSerializer):
+    password = PasswordField()
+
+    def validate_password(self, password):
+        return self.check_password(password)
+
+
+class RevokedSerializer(serializers.Serializer):
+    revoked = serializers.IntegerField(help_text="How many devices it ended.")
+
+
+PAIRS = PairSerializer()  # one for all: DRF copies the fields of each, dearer than any query
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class LoginView(OpenView, generics.GenericAPIView):
+    """Sign in on a new device. Sets no cookie."""
+
+    serializer_class = LoginSerializer
+
+    @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        credentials = serializer.validated_data
+        user = authenticate(
+            request, username=credentials["username"], password=credentials["password"]
+        )
+        if user is None:
+            raise LoginFailed
+        client = Client.from_request(request)
+        try:
+            pair = flows.log_in(user, client, name=credentials["device_name"])
+        except flows.Refused:
+            raise LoginFailed from None
+        return pair_response(pair)
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class RefreshView(OpenView, generics.GenericAPIView):
+    """The next pair for a refresh token. Send the same token and key again if no answer came."""
+
+    serializer_class = RefreshSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Random, one for each refresh, the same when it is sent again.",
+            )
+        ],
+        request=RefreshSerializer,
+        responses={200: PairSerializer},
+    )
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        try:
+            pair = flows.refresh(
+                serializer.validated_data["refresh_token"],
+                Client.from_request(request),
+                attempt=request.headers.get("Idempotency-Key"),
+            )
+        except flows.Refused as refusal:
+            raise TokenRefused(refusal) from None
+        return pair_response(pair)
+
+
+@method_decorator(transaction.non_atomic_requests, name="dispatch")
+class ReauthenticateView(generics.GenericAPIView):
+    """Give the password again, to be fresh. The device's former tokens or cookie end."""
+
+    serializer_class = ReauthenticateSerializer
+
+    @extend_schema(request=ReauthenticateSerializer, responses={200: PairSerializer, 204: None})
+    def post(self, request):
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return renewed(request, lambda: flows.reauthenticate(request.auth, request.user))
+
+
+class LogoutView(APIView):
+    """Sign out on this device."""
+
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request):
+        flows.log_out(request.auth)
+        forget_cookie(request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class LogoutOthersView(APIView):
+    """Sign out on all other devices."""
+
+    permission_classes = [*APIView.permission_classes, IsFresh]
+
+    @extend_schema(request=None, responses={200: RevokedSerializer})
+    def post(self, request):
+        return Response({"revoked": flows.log_out_others(request.auth)})
+
+
+class LogoutAllView(APIView):
+    """Sign out on all devices, this one too."""
+
+    permission_classes = [*APIView.permission_classes, IsFresh]
+
+    @extend_schema(request=None, responses={200: RevokedSerializer})
+    def post(self, request):
+        revoked = flows.log_out_all(request.user)
+        forget_cookie(request)
+        return Response({"revoked": revoked})
+
+
+def pair_response(pair: flows.Pair) -> Response:
+    return Response(PAIRS.to_representation(pair))
+
+
+def renewed(request, renew) -> Response:
+    """The answer to a step-up: the new pair, or for a browser its new cookie."""
+    try:
+        handle = renew()
+    except flows.Refused as refusal:
+        raise TokenRefused(refusal) from None
+    if request.auth.kind == IssuedToken.Kind.API:
+        return pair_response(flows.pair_of(request.auth, handle))
+    keep_handle(request._request, handle)
+    return Response(status=status.HTTP_204_NO_CONTENT)

@@ -1,0 +1,33 @@
+from django.urls import path
+
+from accounts import converters  # noqa: F401
+from tokens.api import devices, incidents, me, sign_in, staff
+
+urlpatterns = [
+    path("login", sign_in.LoginView.as_view(), name="login"),
+    path("refresh", sign_in.RefreshView.as_view(), name="refresh"),
+    path("reauthenticate", sign_in.ReauthenticateView.as_view(), name="reauthenticate"),
+    path("logout", sign_in.LogoutView.as_view(), name="logout"),
+    path("logout/others", sign_in.LogoutOthersView.as_view(), name="logout-others"),
+    path("logout/all", sign_in.LogoutAllView.as_view(), name="logout-all"),
+    path("me", me.MeView.as_view(), name="me"),
+    path("password", me.PasswordView.as_view(), name="password"),
+    path("devices", devices.DeviceListView.as_view(), name="devices"),
+    path("devices/<str:id>", devices.DeviceView.as_view(), name="device"),
+    path("users/devices/revoke", incidents.IncidentView.as_view(), name="incident"),
+    path(
+        "users/<username:username>/devices",
+        staff.UserDeviceListView.as_view(),
+        name="user-devices",
+    ),
+    path(
+        "users/<username:username>/devices/revoke",
+        staff.UserDevicesRevokeView.as_view(),
+        name="user-devices-revoke",
+    ),
+    path(
+        "users/<username:username>/devices/<str:id>/revoke",
+        staff.UserDeviceRevokeView.as_view(),
+        name="user-device-revoke",
+    ),
+]

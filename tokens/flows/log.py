@@ -1,0 +1,18 @@
+import logging
+
+from accounts.models import User
+from tokens.models import IssuedToken
+
+logger = logging.getLogger(__name__)
+
+
+def log(event: str, device: IssuedToken) -> None:
+    details = {"device": str(device.pk), "user": device.user_id, "kind": device.kind}
+    logger.info(event, extra=details)
+
+
+def log_revocation(
+    ended: int, reason: str, *, user: User | None = None, by: User | None = None
+) -> None:
+    details = {"count": ended, "reason": reason, "user": user and user.pk, "by": by and by.pk}
+    logger.info("devices revoked", extra=details)

@@ -1,0 +1,48 @@
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from tokens import signing
+from tokens.models import IssuedToken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What an `api` device gets to hold. `expires_in` is of the access token, in seconds."""
+
+    device: IssuedToken
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    def __repr__(self) -> str:
+        return f"<Pair of {self.device.pk}>"
+
+
+def pair_of(device: IssuedToken, handle: str) -> Pair:
+    """The pair of an `api` device for its handle, at its current generation."""
+    lasts = int(settings.ACCESS_TOKEN_LIFETIME.total_seconds())
+    return Pair(
+        device=device,
+        access_token=access_token_of(device, handle, lasts),
+        refresh_token=refresh_token_of(device, handle),
+        expires_in=lasts,
+    )
+
+
+def access_token_of(device: IssuedToken, handle: str, lasts: int) -> str:
+    return signing.sign_access_token(
+        sub=str(device.user_id), sid=handle, gen=device.generation, lifetime=lasts
+    )
+
+
+def refresh_token_of(device: IssuedToken, handle: str) -> str:
+    """The refresh token of the current generation, from the row and the handle alone."""
+    ends = min(device.rotated_at + settings.DEVICE_IDLE_TIMEOUT, device.expires_at)
+    return signing.sign_refresh_token(
+        sub=str(device.user_id),
+        sid=handle,
+        gen=device.generation,
+        iat=int(device.rotated_at.timestamp()),
+        exp=int(ends.timestamp()),
+    )

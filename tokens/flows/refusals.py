@@ -1,0 +1,54 @@
+from datetime import timedelta
+
+from django.db.models import F
+
+from tokens import signing
+from tokens.client import Client
+from tokens.models import IssuedToken, State
+from tokens.statements import find_device
+
+TOUCH_INTERVAL = timedelta(seconds=60)
+Reason = IssuedToken.Reason
+
+
+class Refused(Exception):
+    """A credential that is not accepted. `code` is a word of the HTTP contract; a revoked device
+    gives its `reason` and the `note` that staff left for the person."""
+
+    def __init__(self, code: str, *, reason: str = "", note: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.reason = reason
+        self.note = note
+
+
+def find(handle: str, kind: str) -> IssuedToken:
+    """The device that holds this handle, in the one query of a request."""
+    device = find_device(signing.hash_handle(handle))
+    if device is None or device.kind != kind:
+        raise Refused("token_invalid")
+    return device
+
+
+def require_live(device: IssuedToken, client: Client) -> None:
+    """Raise Refused, with why, unless the device is live. A revoked one counts the refusal."""
+    if device.state == State.LIVE:
+        return
+    if device.revoked_at:
+        _count_refusal(device, client)
+    if device.ended_reason == Reason.PASSWORD:
+        raise Refused("password_changed")
+    if device.ended_reason == Reason.DEACTIVATED and not device.user.is_active:
+        raise Refused("user_inactive")
+    if device.revoked_at:
+        raise Refused("device_revoked", reason=device.revoked_reason, note=device.revoked_note)
+    raise Refused(f"device_{device.state}")
+
+
+def _count_refusal(device: IssuedToken, client: Client) -> None:
+    """Note that a revoked device still tries, with at most one write in 60 s."""
+    if device.refused_at and device.now - device.refused_at < TOUCH_INTERVAL:
+        return
+    IssuedToken.objects.filter(pk=device.pk, refused_at=device.refused_at).update(
+        refused_count=F("refused_count") + 1, refused_at=device.now, refused_ip=client.ip_address
+    )

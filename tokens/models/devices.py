@@ -1,0 +1,273 @@
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Count, Max, Q
+from django.db.models.functions import Now
+
+from accounts.models import User
+from tokens.models.states import DevicesByState
+from tokens.user_agents import DeviceType, device_label
+
+BATCHES_AHEAD = 20
+
+
+class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
+    def touchable_by(self, user: User) -> "IssuedTokenQuerySet":
+        """Devices that this member of staff may end: a superuser's only as a superuser."""
+        return self if user.is_superuser else self.filter(user__is_superuser=False)
+
+    def matching(
+        self,
+        *,
+        user: User | None = None,
+        network: IPv4Network | IPv6Network | None = None,
+        signed_in_after: datetime | None = None,
+        signed_in_before: datetime | None = None,
+        os: str | None = None,
+        client: str | None = None,
+        role: str | None = None,
+        not_seen_since: datetime | None = None,
+    ) -> "IssuedTokenQuerySet":
+        """Devices for which everything given holds; without anything, all.
+
+        `network` is where they signed in from or were last seen, `client` the program ("Firefox")
+        and `role` the name of one that their user has.
+        """
+        devices = self
+        if user is not None:
+            devices = devices.filter(user=user)
+        if network is not None:
+            devices = devices.filter(Q(ip_address__within=network) | Q(last_ip__within=network))
+        if signed_in_after is not None:
+            devices = devices.filter(created_at__gte=signed_in_after)
+        if signed_in_before is not None:
+            devices = devices.filter(created_at__lt=signed_in_before)
+        if os is not None:
+            devices = devices.filter(os__iexact=os)
+        if client is not None:
+            devices = devices.filter(browser__iexact=client)
+        if role is not None:
+            devices = devices.filter(user__in=User.objects.filter(roles__name=role))
+        if not_seen_since is not None:
+            devices = devices.filter(last_seen_at__lte=not_seen_since)
+        return devices
+
+    def summary(self) -> dict[str, Any]:
+        """How many these are (`devices`, of how many `people`) and when the `newest` signed in."""
+        return self.aggregate(
+            devices=Count("pk"), people=Count("user", distinct=True), newest=Max("created_at")
+        )
+
+    def breakdown(self, largest: int = 5) -> dict[str, list[tuple[str, int]]]:
+        """How many of these devices there are of each OS, client, kind and place: of each the
+        `largest` groups, "" being what is unknown. One query."""
+        names = ["os", "browser", "kind", "location"]
+        counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        for *values, count in self.order_by().values_list(*names).annotate(count=Count("pk")):
+            for name, value in zip(names, values, strict=True):
+                counts[name][value] += count
+        return {name: counter.most_common(largest) for name, counter in counts.items()}
+
+    def revoke(self, *, reason: str, by: User | None = None, note: str = "") -> int:
+        """End these devices, for good, in one UPDATE. Return how many it ended.
+
+        One that was ended before keeps its time, its reason and its note, also when two
+        revocations meet: the outer condition is looked at again once the row is free.
+        """
+        return IssuedToken.objects.filter(pk__in=self.values("pk"), revoked_at=None).update(
+            revoked_at=Now(),
+            revoked_reason=reason,
+            revoked_by=by,
+            revoked_by_name=by.get_username() if by else "",
+            revoked_note=note,
+        )
+
+    revoke.alters_data = True  # type: ignore[attr-defined]
+
+    def in_batches(self, size: int) -> Iterator["IssuedTokenQuerySet"]:
+        """These devices in batches of `size`, in primary-key order.
+
+        Found some batches ahead, since finding a few among many may take long; so whoever acts
+        on a batch states its condition again. It may take its devices out of this queryset.
+        """
+        after = uuid.UUID(int=0)
+        ordered = self.order_by("pk").values_list("pk", flat=True)
+        while keys := list(ordered.filter(pk__gt=after)[: size * BATCHES_AHEAD]):
+            for start in range(0, len(keys), size):
+                yield IssuedToken.objects.filter(pk__in=keys[start : start + size])
+            after = keys[-1]
+
+
+class IssuedToken(models.Model):
+    """A device: one signed-in place, ended once and never revived.
+
+    The row keeps only the SHA-256 of the handle that the device holds, so no copy of the table
+    signs anybody in.
+    """
+
+    class Kind(models.TextChoices):
+        API = "api", "API"
+        BROWSER = "browser", "browser"
+
+    class Reason(models.TextChoices):
+        LOGOUT = "logout", "signed out"
+        USER = "user", "signed out by its owner"
+        STAFF = "staff", "revoked by staff"
+        REUSE = "reuse", "its refresh token was used twice"
+        PASSWORD = "password", "the password was changed"
+        DEACTIVATED = "deactivated", "the account was deactivated"
+        LIMIT = "limit", "too many devices"
+        REPLACED = "replaced", "signed in again in the same browser"
+        INCIDENT = "incident", "revoked in an incident"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="devices"
+    )
+    kind = models.CharField(max_length=7, choices=Kind)
+    hash = models.BinaryField(max_length=32, unique=True)
+
+    generation = models.PositiveIntegerField(default=1)
+    rotated_at = models.DateTimeField()
+    confirmed = models.BooleanField(default=False)
+    attempt_hash = models.BinaryField(max_length=32, null=True)
+    rotated_ip = models.GenericIPAddressField(null=True)
+    rotated_user_agent = models.CharField(max_length=512, blank=True)
+    password_epoch = models.DateTimeField()
+
+    name = models.CharField(max_length=64, blank=True)
+    browser = models.CharField(max_length=64, blank=True)
+    os = models.CharField("OS", max_length=64, blank=True)
+    device_type = models.CharField(max_length=7, choices=DeviceType, default=DeviceType.UNKNOWN)
+    user_agent = models.CharField(max_length=512, blank=True)
+
+    ip_address = models.GenericIPAddressField("IP address", null=True, db_index=True)
+    last_ip = models.GenericIPAddressField("last IP address", null=True)
+    location = models.CharField("place", max_length=128, blank=True)
+
+    created_at = models.DateTimeField("signed in")
+    authenticated_at = models.DateTimeField("password last given", null=True)
+    # Written while the device is in use: an index would cost a second write each time.
+    last_seen_at = models.DateTimeField("last seen")
+    idle_at = models.DateTimeField("idle from", null=True)
+    expires_at = models.DateTimeField("ends", db_index=True)
+
+    revoked_at = models.DateTimeField(null=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # The name outlives the account that it was.
+    revoked_by_name = models.CharField("revoked by", max_length=150, blank=True)
+    revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
+    revoked_note = models.CharField("note", max_length=500, blank=True)
+
+    reuse_at = models.DateTimeField(null=True)
+    reuse_ip = models.GenericIPAddressField(null=True)
+    reuse_user_agent = models.CharField(max_length=512, blank=True)
+
+    # Requests that a revoked device made after its end, counted at most once a minute.
+    refused_count = models.PositiveIntegerField(default=0)
+    refused_at = models.DateTimeField(null=True)
+    refused_ip = models.GenericIPAddressField(null=True)
+
+    objects = IssuedTokenQuerySet.as_manager()
+
+    # From `with_state()`.
+    state: str
+    now: datetime
+    # The generation of the token that a request came with; the device's own for a browser.
+    presented_generation: int | None = None
+
+    class Meta:
+        verbose_name = "device"
+        default_permissions = ("view", "change", "delete")
+        permissions = [("revoke_issuedtoken", "Can revoke device")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="device_newest_first"),
+            models.Index(
+                fields=["revoked_at"],
+                name="device_revoked_at",
+                condition=Q(revoked_at__isnull=False),
+            ),
+            models.Index(
+                fields=["-reuse_at"], name="device_reuse_at", condition=Q(reuse_at__isnull=False)
+            ),
+            # Moves only with the device, unlike the times, so its index is seldom written.
+            models.Index(fields=["last_ip"], name="device_last_ip"),
+            # One for each filter of the admin's list, in the list's order: otherwise the newest of
+            # something rare is looked for among all. Read backwards, they grow at their end, which
+            # keeps them small. Each costs a sign-in some 20 us.
+            models.Index(fields=["kind", "created_at", "id"], name="device_kind"),
+            models.Index(fields=["os", "created_at", "id"], name="device_os"),
+            models.Index(
+                fields=["revoked_reason", "created_at", "id"],
+                name="device_revoked_reason",
+                condition=Q(revoked_at__isnull=False),
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True, revoked_reason="")
+                | Q(revoked_at__isnull=False) & ~Q(revoked_reason=""),
+                name="device_revoked_with_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="api") | Q(kind="browser"), name="device_kind_known"
+            ),
+        ]
+
+    def __str__(self):
+        return f"{self.name} ({self.label})" if self.name else self.label
+
+    @property
+    def label(self) -> str:
+        """The parsed client: "Firefox on Linux"."""
+        return device_label(browser=self.browser, os=self.os, device_type=self.device_type)
+
+    @property
+    def ended_reason(self) -> str:
+        """Why the device is revoked, "" if it is not."""
+        if self.revoked_at:
+            return self.revoked_reason
+        if not self.user.is_active:
+            return self.Reason.DEACTIVATED
+        if self.password_epoch != self.user.password_changed_at:
+            return self.Reason.PASSWORD
+        return ""
+
+    def is_fresh(self) -> bool:
+        """Whether the password was given here lately, and the request came with the newest token.
+
+        Asks nothing of the database; `now` is its clock at the time the device was read.
+        """
+        return (
+            self.authenticated_at is not None
+            and self.now - self.authenticated_at < settings.STEP_UP_MAX_AGE
+            and self.presented_generation == self.generation
+        )
+
+    def idle_timeout(self) -> timedelta | None:
+        """How long the device may be silent; None: for ever."""
+        if self.idle_at is None:
+            return None
+        return idle_timeout(self.kind, self.user)
+
+
+def idle_timeout(kind: str, user: Any) -> timedelta:
+    """How long a device of this kind may be silent before it is idle."""
+    if kind == IssuedToken.Kind.BROWSER and user.is_staff:
+        return settings.STAFF_BROWSER_IDLE_TIMEOUT
+    return settings.DEVICE_IDLE_TIMEOUT
+
+
+def lifetime(kind: str, user: Any) -> timedelta:
+    """How long a device of this kind lasts, whatever it does."""
+    if kind == IssuedToken.Kind.BROWSER and user.is_staff:
+        return settings.STAFF_BROWSER_LIFETIME
+    return settings.DEVICE_LIFETIME

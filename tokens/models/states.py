@@ -1,0 +1,76 @@
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce, Least, Now
+
+D = TypeVar("D", bound=models.Model)
+
+
+class State(models.TextChoices):
+    LIVE = "live"
+    IDLE = "idle"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+# The one definition of the states: a device is in the first whose condition holds, else live.
+# The clock is the database's, so that hosts whose clocks differ agree.
+ENDED = {
+    State.REVOKED: Q(revoked_at__isnull=False)
+    | Q(user__is_active=False)
+    # Not "different": PostgreSQL reckons that the opposite, two equal columns of a join, is rare,
+    # and sorts all live devices to find the newest.
+    | Q(password_epoch__lt=F("user__password_changed_at"))
+    | Q(password_epoch__gt=F("user__password_changed_at")),
+    State.EXPIRED: Q(expires_at__lte=Now()),
+    State.IDLE: Q(idle_at__lte=Now()),
+}
+
+
+class DevicesByState(models.QuerySet[D]):
+    """The one definition of the states, as conditions."""
+
+    def with_state(self) -> Self:
+        """Devices with their user, their `state`, and the database's `now` to reckon with."""
+        # Values and not members of an enum, which the drivers would look up at each request.
+        whens = [When(condition, then=Value(state.value)) for state, condition in ENDED.items()]
+        state = Case(*whens, default=Value(State.LIVE.value))
+        return self.select_related("user").annotate(state=state, now=Now())
+
+    def in_state(self, state: str) -> Self:
+        """Devices in one of the four states."""
+        devices = self
+        for ended, condition in ENDED.items():
+            if ended == state:
+                return devices.filter(condition)
+            devices = devices.exclude(condition)
+        return devices
+
+    def live(self) -> Self:
+        return self.in_state(State.LIVE)
+
+    def ended_since(self, time: Any) -> Self:
+        """Devices that are live no more and were at `time`, the latest end first."""
+        end = Coalesce("revoked_at", Least(Coalesce("idle_at", "expires_at"), "expires_at"))
+        ended = self.with_state().annotate(ended_at=end).filter(ended_at__gte=time)
+        return ended.exclude(pk__in=self.live().values("pk")).order_by("-ended_at")
+
+    def unended(self) -> Self:
+        """Devices that are live by their own row, whatever became of their user."""
+        is_used = Q(idle_at=None) | Q(idle_at__gt=Now())
+        return self.filter(is_used, revoked_at=None, expires_at__gt=Now())
+
+    def never_used(self) -> Self:
+        """Devices that made no request since their sign-in."""
+        return self.filter(generation=1, confirmed=False)
+
+    def past_retention(self, by: timedelta = timedelta()) -> Self:
+        """Devices that ended long enough ago to be purged, or to have been since `by`."""
+        limit = Now() - (settings.DEVICE_RETENTION + by)
+        return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
+
+    def of_kind(self, kind: str) -> Self:
+        return self.filter(kind=kind)

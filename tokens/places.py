@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+import maxminddb
+from django.conf import settings
+
+from accounts.text import clean_text
+from tokens.client import _parse_address
+
+logger = logging.getLogger(__name__)
+LOCATION_LENGTH = 128
+COUNTRY_FILE = Path(__file__).with_name("geo") / "country.mmdb"
+
+
+def locate(ip_address: str | None) -> str:
+    """Return "Germany", with a city file "Berlin, Germany", or "" when the place is unknown.
+
+    A file that cannot be read is one warning in the log and no place, never an error.
+    """
+    address = _parse_address(ip_address or "")
+    if address is None or not address.is_global:
+        return ""
+    path = settings.GEOIP_PATH or str(COUNTRY_FILE)
+    try:
+        record = _open_database(path).get(address)
+    except Exception as error:  # A damaged file makes the reader raise nearly anything.
+        _warn_once(path, type(error).__name__)
+        return ""
+    names = [_english_name(record, kind) for kind in ("city", "country")]
+    return clean_text(", ".join(filter(None, names)), LOCATION_LENGTH)
+
+
+def _english_name(record: object, kind: str) -> str:
+    for key in (kind, "names", "en"):
+        record = record.get(key) if isinstance(record, dict) else None
+    return record if isinstance(record, str) else ""
+
+
+@lru_cache(maxsize=8)
+def _open_database(path: str) -> maxminddb.Reader:
+    # The reader in C is quicker, but a damaged file can make it crash the process.
+    return maxminddb.open_database(path, maxminddb.MODE_MMAP)
+
+
+@lru_cache(maxsize=8)
+def _warn_once(path: str, problem: str) -> None:
+    logger.warning("location file unusable: %s (%s)", path, problem)

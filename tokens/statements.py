@@ -1,0 +1,86 @@
+"""The statements of each request, refresh and sign-in that ask for a device, compiled once."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections, router
+from django.db.models import Model
+from django.db.models.base import ModelState
+
+from accounts import compiled
+from accounts.compiled import Parameter
+from accounts.models import User
+from tokens.models import IssuedToken, IssuedTokenQuerySet
+
+READ = ("id", "generation", "last_seen_at")
+
+
+def find_device(digest: bytes) -> IssuedToken | None:
+    """The device whose `hash` is `digest`, as `with_state()` would give it, attribute by attribute.
+
+    Like unpickling, and unlike the ORM, this calls no `__init__` and sends no signal of it.
+    """
+    statement = compiled.select(router.db_for_read(IssuedToken), _found)
+    rows = statement.fetch(hash=digest)
+    if not rows:
+        return None
+    [values] = rows
+    first_of_user = statement.related
+    names = statement.names
+    device = _instance(IssuedToken, statement.alias, names[:first_of_user], values)
+    user = _instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
+    device._state.fields_cache["user"] = user
+    return device
+
+
+def update_if(
+    build: Callable[[], IssuedTokenQuerySet], device: IssuedToken, values: dict[str, Any]
+) -> bool:
+    """Give the row of the device these values if `build()` has it; whether it had.
+
+    The parameters of `build()` are the fields in READ, for what the device was read with.
+    """
+    alias = router.db_for_write(IssuedToken)
+    given = {name: getattr(device, name) for name in READ}
+    given |= {f"new_{name}": value for name, value in values.items()}
+    prepared = {
+        name: _field(name.removeprefix("new_")).get_db_prep_save(value, connections[alias])
+        for name, value in given.items()
+    }
+    return bool(compiled.update(alias, build, *values).execute(**prepared))
+
+
+def count_live(user_id: int) -> int:
+    """How many devices of the user are `live()`."""
+    statement = compiled.count(router.db_for_write(IssuedToken), _live)
+    [[count]] = statement.fetch(user=user_id)
+    return count
+
+
+def _found() -> IssuedTokenQuerySet:
+    return IssuedToken.objects.with_state().filter(hash=Parameter("hash"))
+
+
+def _live() -> IssuedTokenQuerySet:
+    return IssuedToken.objects.filter(user_id=Parameter("user")).live()
+
+
+def _field(name: str) -> Any:
+    return IssuedToken._meta.get_field(name)
+
+
+def _instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:
+    """An instance as if read from the database `alias`. Values beyond the names are left out."""
+    state = ModelState()
+    state.db, state.adding = alias, False
+    attributes = dict(zip(names, values, strict=False))
+    attributes["_state"] = state
+    instance = model.__new__(model)
+    instance.__dict__ = attributes
+    return instance
+
+
+def assign(device: IssuedToken, values: dict[str, Any]) -> None:
+    """Bring the instance up to what an UPDATE made of its row."""
+    for field, value in values.items():
+        setattr(device, field, value)
