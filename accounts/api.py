@@ -1,7 +1,5 @@
 from django.conf import settings
-from django.db import transaction
 from django.shortcuts import get_object_or_404
-from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, status
 from rest_framework.response import Response
@@ -25,10 +23,10 @@ class OpenView(APIView):
         return CHALLENGE
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class SignupView(OpenView, generics.GenericAPIView):
     """Create an account. It signs nobody in: log in with it afterwards."""
 
+    refuses = {"POST": (403, 409, 429)}
     serializer_class = SignupSerializer
 
     @extend_schema(request=SignupSerializer, responses={201: UserSerializer})
@@ -44,12 +42,14 @@ class SignupView(OpenView, generics.GenericAPIView):
 
 
 class RoleListView(generics.ListCreateAPIView):
+    refuses = {"POST": (409,)}
     queryset = Role.objects.prefetch_related("permissions")
     serializer_class = RoleSerializer
     permission_classes = [ModelPermissions, IsFreshForWrites]
 
 
 class RoleView(generics.RetrieveUpdateDestroyAPIView):
+    refuses = {"PATCH": (409,)}
     queryset = Role.objects.all()
     serializer_class = RoleSerializer
     permission_classes = [ModelPermissions, IsFreshForWrites]

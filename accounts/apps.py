@@ -6,8 +6,18 @@ from accounts.built_in_roles import create_built_in_roles
 
 class AccountsConfig(AppConfig):
     name = "accounts"
+    role_permissions = {
+        "admin": [
+            *(f"accounts.{act}_user" for act in ("add", "change", "delete", "view")),
+            *(f"accounts.{act}_role" for act in ("add", "change", "delete", "view")),
+            "accounts.view_throttle",
+            "accounts.lift_throttle",
+            "admin.view_logentry",
+        ],
+        "support": ["accounts.view_user", "accounts.view_throttle", "accounts.lift_throttle"],
+    }
 
     def ready(self):
-        from accounts import receivers  # noqa: F401
+        from accounts import checks, receivers  # noqa: F401
 
         post_migrate.connect(create_built_in_roles, dispatch_uid="accounts.built_in_roles")

@@ -1,56 +1,29 @@
-"""The roles that exist after `migrate`: what they may do at first, and that they stay."""
+"""The roles that exist after `migrate`. What they may do at first is declared by the apps."""
 
 from django.apps import apps as global_apps
 
 BUILT_IN = {
-    "admin": (
-        "Manages people, roles and devices.",
-        (
-            "accounts.add_user",
-            "accounts.change_user",
-            "accounts.delete_user",
-            "accounts.view_user",
-            "accounts.add_role",
-            "accounts.change_role",
-            "accounts.delete_role",
-            "accounts.view_role",
-            "accounts.view_throttle",
-            "accounts.lift_throttle",
-            "admin.view_logentry",
-            "tokens.view_issuedtoken",
-            "tokens.change_issuedtoken",
-            "tokens.delete_issuedtoken",
-            "tokens.revoke_issuedtoken",
-        ),
-    ),
-    "support": (
-        "Finds people and revokes their devices.",
-        (
-            "accounts.view_user",
-            "accounts.view_throttle",
-            "accounts.lift_throttle",
-            "tokens.view_issuedtoken",
-            "tokens.revoke_issuedtoken",
-        ),
-    ),
+    "admin": "Manages people, roles and devices.",
+    "support": "Finds people and revokes their devices.",
 }
 
 
 def create_built_in_roles(using, apps=global_apps, **kwargs):
-    """Create each missing built-in role once all its permissions exist.
+    """Create each missing built-in role, once all its permissions exist. Called by `post_migrate`.
 
-    `post_migrate` is sent for one app after another, and permissions come with it, so early calls
-    find some missing and leave the role to a later one. A role that exists keeps what staff made
-    of it.
+    Django sends that signal for one app after another, and each app's permissions appear with its
+    own. So an early call finds some permissions missing and leaves the role to a later one. A role
+    that exists keeps the permissions that staff gave it.
     """
     try:
         Role = apps.get_model("accounts", "Role")
         Permission = apps.get_model("auth", "Permission")
     except LookupError:  # migrated back to before the app
         return
-    for name, (description, labels) in BUILT_IN.items():
+    for name, description in BUILT_IN.items():
         if Role.objects.using(using).filter(name=name).exists():
             continue
+        labels = declared_permissions(name)
         permissions = [
             permission
             for permission in Permission.objects.using(using).select_related("content_type")
@@ -59,3 +32,14 @@ def create_built_in_roles(using, apps=global_apps, **kwargs):
         if len(permissions) == len(labels):
             role = Role.objects.using(using).create(name=name, description=description)
             role.permissions.set(permissions)
+
+
+def declared_permissions(role: str) -> set[str]:
+    """The permissions ("app.codename") that the apps declare for a built-in role.
+
+    An app declares them in its AppConfig: `role_permissions = {"support": ["app.codename"]}`.
+    """
+    found: set[str] = set()
+    for config in global_apps.get_app_configs():
+        found.update(getattr(config, "role_permissions", {}).get(role, ()))
+    return found

@@ -137,8 +137,10 @@ def spread(name: str, values: Iterable[Any]) -> dict[str, Any]:
 
 
 def _with_columns(sql: str, columns: list[str]) -> str:
-    """The SQL with these columns in place of its own."""
+    """The SQL with these columns in place of its own. Raise ValueError if one holds " FROM "."""
     own, _, _ = sql.partition(" FROM ")
+    if own.count("(") != own.count(")") or any(" FROM " in column for column in columns):
+        raise ValueError(f"a column holds a FROM of its own: {own}")
     return "SELECT " + ", ".join(columns) + sql.removeprefix(own)
 
 

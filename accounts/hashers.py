@@ -6,11 +6,11 @@ from threading import BoundedSemaphore
 from django.conf import settings
 from django.contrib.auth import hashers
 
-PATIENCE = 3  # seconds
+MAX_WAIT = 3  # seconds for a free place
 
 
 class Busy(Exception):
-    """So many passwords are being hashed that this one found no place in time."""
+    """No place to compute a hash in became free within MAX_WAIT."""
 
 
 class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
@@ -36,7 +36,7 @@ class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
 @contextmanager
 def place() -> Iterator[None]:
     """Hold one of the places to compute a hash in."""
-    if not places().acquire(timeout=PATIENCE):
+    if not places().acquire(timeout=MAX_WAIT):
         raise Busy
     try:
         yield

@@ -3,7 +3,10 @@
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from smtplib import SMTPException
 from typing import Any
 
@@ -18,6 +21,7 @@ from accounts import throttling
 logger = logging.getLogger(__name__)
 
 A_MOMENT = 0.5  # seconds
+_is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
 
 
@@ -63,6 +67,8 @@ def send_mail(
     verified. A mail server that is down costs the mail, which is logged, and nothing else.
     Nothing but the link is made clickable: names of devices are words of whoever signed in.
     """
+    if _is_silent.get():
+        return
     context = {"site_url": settings.SITE_URL, **context}
     body = str(render_to_string(f"mail/{template}.txt", context)).strip()
     text = f"{body}\n\n{link[0]}:\n{link[1]}\n" if link else f"{body}\n"
@@ -70,6 +76,16 @@ def send_mail(
     html = render_to_string("mail/base.html", {"subject": subject, "body": body, "link": link})
     message.attach_alternative(html, "text/html")
     transaction.on_commit(lambda: _deliver(message, template))
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Send no mail for what happens in the block."""
+    token = _is_silent.set(True)
+    try:
+        yield
+    finally:
+        _is_silent.reset(token)
 
 
 def _deliver(message: EmailMultiAlternatives, template: str) -> None:

@@ -1,3 +1,5 @@
+from typing import Protocol
+
 from django.conf import settings
 from rest_framework.permissions import (
     SAFE_METHODS,
@@ -45,6 +47,12 @@ class ModelPermissions(DjangoModelPermissions):
     perms_map = DjangoModelPermissions.perms_map | {"GET": view, "HEAD": view}
 
 
+class MayBeFresh(Protocol):
+    """What `IsFresh` asks of `request.auth`: was the password given here lately?"""
+
+    def is_fresh(self) -> bool: ...
+
+
 class IsFresh(BasePermission):
     """Ask for the password when the last one on this device is too old (RFC 9470)."""
 
@@ -59,6 +67,7 @@ class IsFreshForWrites(IsFresh):
 
 
 def require_fresh(request) -> None:
-    """Raise ReauthenticationRequired unless the device of the request is fresh."""
-    if request.auth is None or not request.auth.is_fresh():
+    """Raise ReauthenticationRequired unless `request.auth` is fresh."""
+    credential: MayBeFresh | None = request.auth
+    if credential is None or not credential.is_fresh():
         raise ReauthenticationRequired(int(settings.STEP_UP_MAX_AGE.total_seconds()))

@@ -1,9 +1,7 @@
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.shortcuts import redirect, render
-from django.utils.decorators import method_decorator
 from django.views import View
 
 from accounts import throttling
@@ -11,7 +9,6 @@ from accounts.forms import SignupForm
 from accounts.verification import LinkRefused, read_link, send_verification, verify_email
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class SignupView(View):
     """Create an account. It signs nobody in: that is the person's next act (ASVS 7.6.2)."""
 

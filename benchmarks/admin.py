@@ -111,9 +111,9 @@ def list_pages(
     client: Any, title: str, path: str, model: Any, searches: dict[str, Any]
 ) -> Iterator[Page]:
     """The first and the last page of a list, each of its filters, and these searches."""
-    from accounts.admin.lists import COUNTED, LargeListAdmin
+    from accounts.admin.lists import MAX_COUNTED, LargeListAdmin
 
-    last = -(-model.objects.all()[:COUNTED].count() // LargeListAdmin.list_per_page)
+    last = -(-model.objects.all()[:MAX_COUNTED].count() // LargeListAdmin.list_per_page)
     yield Page(title, path)
     yield Page(f"{title}, last page", f"{path}?p={last}")
     for name, query in filters_of(client, path):

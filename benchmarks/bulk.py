@@ -97,13 +97,12 @@ def bystanders(found: dict[str, Timings]) -> Iterator[None]:
 def revoke() -> Iterator[int]:
     """End every live device of the crowded network, as the admin's incident page would."""
     from benchmarks.population import CROWDED_NETWORK
-    from tokens import flows
     from tokens.client import parse_network
+    from tokens.flows import incident
     from tokens.models import IssuedToken
 
     devices = IssuedToken.objects.matching(network=parse_network(CROWDED_NETWORK))
-    reason = IssuedToken.Reason.INCIDENT
-    for _, ended in flows.revoke_in_batches(devices, reason=reason, note=NOTE, tell=False):
+    for _, ended in incident.end(devices, incident.find(devices), note=NOTE):
         yield ended
 
 

@@ -1,6 +1,12 @@
-"""The refusals that operations of the API share, in its OpenAPI description."""
+"""The refusals of the API in its OpenAPI description.
+
+Most follow from the shape of an operation. A view declares the others, by method:
+`refuses = {"POST": (401, 429)}`.
+"""
 
 from typing import Any
+
+from drf_spectacular import openapi
 
 Schema = dict[str, Any]
 
@@ -15,19 +21,6 @@ SENTENCES = {
     "415": "The body is not JSON.",
     "429": "Too many attempts.",
     "503": "The database is gone for the moment.",
-}
-# What an operation refuses beside what its shape says.
-OWN = {
-    "login_create": {"401", "429"},
-    "refresh_create": {"401"},
-    "signup_create": {"403", "409", "429"},
-    "reauthenticate_create": {"429"},
-    "password_create": {"429"},
-    "me_partial_update": {"409", "429"},
-    "devices_list": {"400"},
-    "users_devices_list": {"400"},
-    "roles_create": {"409"},
-    "roles_partial_update": {"409"},
 }
 REFUSAL = {
     "type": "object",
@@ -52,22 +45,33 @@ HEADERS = {
 }
 
 
-def add_refusals(result: Schema, generator: Any, **kwargs: Any) -> Schema:
-    """A postprocessing hook of drf-spectacular."""
-    schemas = result["components"]["schemas"]
-    schemas |= {"Refusal": REFUSAL, "FieldErrors": FIELD_ERRORS}
-    # drf-spectacular takes every PATCH for a partial update.
-    schemas["PatchedProfileRequest"]["required"] = ["current_password"]
-    for path, operations in result["paths"].items():
-        for operation in operations.values():
-            for status in sorted(_refusals_of(path, operation)):
+class AutoSchema(openapi.AutoSchema):
+    """drf-spectacular's own, with the refusals of each operation."""
+
+    def get_operation(self, *args, **kwargs):
+        operation = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            declared = getattr(self.view, "refuses", {}).get(self.method, ())
+            for status in sorted(_refusals_of(operation) | set(map(str, declared))):
                 operation["responses"].setdefault(status, _answer(status))
+        return operation
+
+    def _map_basic_serializer(self, serializer, direction):
+        """Name what a serializer requires in a PATCH too: `required_in_patch`."""
+        schema = super()._map_basic_serializer(serializer, direction)
+        required = getattr(serializer, "required_in_patch", ())
+        return schema | {"required": list(required)} if required else schema
+
+
+def add_refusals(result: Schema, generator: Any, **kwargs: Any) -> Schema:
+    """A postprocessing hook of drf-spectacular: the schemas that all refusals refer to."""
+    result["components"]["schemas"] |= {"Refusal": REFUSAL, "FieldErrors": FIELD_ERRORS}
     return result
 
 
-def _refusals_of(path: str, operation: Schema) -> set[str]:
+def _refusals_of(operation: Schema) -> set[str]:
     """The statuses that follow from what an operation needs and takes."""
-    refusals = {"406", "503"} | OWN.get(operation["operationId"], set())
+    refusals = {"406", "503"}
     parameters = operation.get("parameters", [])
     if "security" in operation:
         refusals |= {"400", "401", "403"}

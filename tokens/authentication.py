@@ -10,21 +10,12 @@ from accounts.exceptions import CHALLENGE, Unauthorized
 from tokens import flows, signing
 from tokens.browser import get_device
 from tokens.client import Client
+from tokens.flows.log import log_fields
+from tokens.stories import REFUSALS
 
 SCHEME = re.compile(r"bearer(?![^\W_])", re.IGNORECASE)
 # RFC 6750, section 2.1. A comma is what servers make of a repeated header.
 BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
-
-SENTENCES = {
-    "token_invalid": "This token is not valid.",
-    "token_expired": "This token has expired.",
-    "device_revoked": "This device was signed out.",
-    "device_expired": "This device has reached its end. Log in again.",
-    "device_idle": "This device was not used for too long. Log in again.",
-    "user_inactive": "This account is deactivated.",
-    "password_changed": "The password was changed. Log in again.",
-    "refresh_invalid": "This refresh token is not valid any more. Log in again.",
-}
 
 
 class InvalidRequest(APIException):
@@ -42,7 +33,7 @@ class TokenRefused(Unauthorized):
     auth_header = f'{CHALLENGE}, error="invalid_token"'
 
     def __init__(self, refusal: flows.Refused) -> None:
-        super().__init__(SENTENCES[refusal.code], refusal.code)
+        super().__init__(REFUSALS[refusal.code], refusal.code)
         if refusal.code == "device_revoked":
             self.extra = {"reason": refusal.reason, "note": refusal.note}
 
@@ -67,6 +58,7 @@ class IssuedTokenAuthentication(BaseAuthentication):
         except flows.Refused as refusal:
             raise TokenRefused(refusal) from None
         request.device = device
+        request.logged_as = log_fields(device)
         return device.user, device
 
     def authenticate_header(self, request):

@@ -1,46 +1,35 @@
+"""The session of a browser and its device: the one room where both meet.
+
+The session cookie holds the handle of a `browser` device. The device's row decides whether the
+browser is signed in. When it says no, the session keeps why, for the next sign-in page.
+"""
+
 import logging
 
 from django.http import HttpRequest
 
-from tokens import flows
+from tokens import flows, stories
 from tokens.client import Client
+from tokens.flows.log import log_fields
 from tokens.models import IssuedToken
 
 logger = logging.getLogger(__name__)
 
-# Keys in the session: the handle of its device; why it was signed out, for the login page.
+# Keys in the session.
 HANDLE_KEY = "device"
 SIGNED_OUT_KEY = "signed_out"
 
 
 def get_device(request: HttpRequest) -> IssuedToken | None:
-    """The live browser device of the request, None without one. Asked once a request."""
+    """The live browser device of the request, or None. The database is asked once a request."""
     if not hasattr(request, "_cached_device"):
         request._cached_device = _load_device(request)  # type: ignore[attr-defined]
     return request._cached_device  # type: ignore[attr-defined]
 
 
-def _load_device(request: HttpRequest) -> IssuedToken | None:
-    handle = request.session.get(HANDLE_KEY)
-    if handle is None:
-        return None
-    try:
-        return flows.authenticate_browser(handle, Client.from_request(request))
-    except flows.Refused as refusal:
-        sign_out(request, refusal)
-        return None
-
-
-def sign_out(request: HttpRequest, refusal: flows.Refused) -> None:
-    """Leave the browser a session without a device, which knows why it has none."""
-    request.session.flush()
-    logger.info("request refused", extra={"status": 302, "code": refusal.code})
-    if refusal.code != "token_invalid":
-        request.session[SIGNED_OUT_KEY] = {
-            "code": refusal.code,
-            "reason": refusal.reason,
-            "note": refusal.note,
-        }
+def remember_former_handle(request) -> None:
+    """Note the handle that the request came with, before `login()` flushes the session."""
+    request.former_handle = request.session.get(HANDLE_KEY)
 
 
 def keep_handle(request, handle: str) -> None:
@@ -52,7 +41,45 @@ def keep_handle(request, handle: str) -> None:
         del request._cached_device
 
 
-def forget_cookie(request) -> None:
-    """Leave no cookie of a device that has just ended."""
-    if request.auth.kind == IssuedToken.Kind.BROWSER:
+def forget_handle(request, device: IssuedToken) -> None:
+    """Leave no cookie of a device that has just ended. An `api` device has none."""
+    if device.kind == IssuedToken.Kind.BROWSER:
         request.session.flush()
+
+
+def refuse(request: HttpRequest, refusal: flows.Refused) -> None:
+    """Flush the session of a device that was refused, and keep why in the new one."""
+    request.session.flush()
+    logger.info("request refused", extra={"status": 302, "code": refusal.code})
+    if refusal.code != "token_invalid":
+        request.session[SIGNED_OUT_KEY] = {
+            "code": refusal.code,
+            "reason": refusal.reason,
+            "note": refusal.note,
+        }
+
+
+def was_signed_out(request: HttpRequest) -> bool:
+    """Whether the session still holds why its device was refused."""
+    return SIGNED_OUT_KEY in request.session
+
+
+def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
+    """Why the device was refused, told once: its `text` and staff's `note`."""
+    kept = request.session.pop(SIGNED_OUT_KEY, None)
+    if kept is None:
+        return None
+    return {"text": stories.signed_out_text(kept["code"], kept["reason"]), "note": kept["note"]}
+
+
+def _load_device(request: HttpRequest) -> IssuedToken | None:
+    handle = request.session.get(HANDLE_KEY)
+    if handle is None:
+        return None
+    try:
+        device = flows.authenticate_browser(handle, Client.from_request(request))
+    except flows.Refused as refusal:
+        refuse(request, refusal)
+        return None
+    request.logged_as = log_fields(device)  # type: ignore[attr-defined]
+    return device

@@ -1,51 +1,41 @@
+"""Checks of the settings that devices and tokens depend on."""
+
 from django.conf import settings
 from django.core.checks import Error, Warning, register
+
+ENDS_ANYWAY = "A device ends at its lifetime at the latest. Lower the timeout."
 
 
 @register()
 def check_lifetimes(app_configs, **kwargs):
-    errors = []
-    if settings.ACCESS_TOKEN_LIFETIME.total_seconds() > 900:
-        errors.append(
-            Error(
-                "ACCESS_TOKEN_LIFETIME is longer than 15 minutes.",
-                hint="The refresh token keeps a device signed in. 300 is the default.",
-                id="tokens.E001",
-            )
-        )
-    if settings.DEVICE_IDLE_TIMEOUT > settings.DEVICE_LIFETIME:
-        errors.append(
-            Error(
-                "DEVICE_IDLE_TIMEOUT is longer than DEVICE_LIFETIME.",
-                hint="A device ends at its lifetime at the latest. Lower the timeout.",
-                id="tokens.E002",
-            )
-        )
-    if settings.STAFF_BROWSER_IDLE_TIMEOUT > settings.STAFF_BROWSER_LIFETIME:
-        errors.append(
-            Error(
-                "STAFF_BROWSER_IDLE_TIMEOUT is longer than STAFF_BROWSER_LIFETIME.",
-                hint="A device ends at its lifetime at the latest. Lower the timeout.",
-                id="tokens.E003",
-            )
-        )
-    if settings.REFRESH_GRACE.total_seconds() > 60:
-        errors.append(
-            Error(
-                "REFRESH_GRACE is longer than 60 seconds.",
-                hint="A stolen refresh token goes unnoticed for as long. 30 is the default.",
-                id="tokens.E004",
-            )
-        )
-    if settings.LOGIN_DELAY > settings.LOGIN_MAX_DELAY:
-        errors.append(
-            Error(
-                "LOGIN_DELAY is longer than LOGIN_MAX_DELAY.",
-                hint="The delay doubles up to the longest one. 30 and 3600 are the defaults.",
-                id="tokens.E005",
-            )
-        )
-    return errors
+    """Limits of single lifetimes, and timeouts that would never come."""
+    wrong = {
+        "tokens.E001": (
+            settings.ACCESS_TOKEN_LIFETIME.total_seconds() > 900,
+            "ACCESS_TOKEN_LIFETIME is longer than 15 minutes.",
+            "The refresh token keeps a device signed in. 300 is the default.",
+        ),
+        "tokens.E002": (
+            settings.DEVICE_IDLE_TIMEOUT > settings.DEVICE_LIFETIME,
+            "DEVICE_IDLE_TIMEOUT is longer than DEVICE_LIFETIME.",
+            ENDS_ANYWAY,
+        ),
+        "tokens.E003": (
+            settings.STAFF_BROWSER_IDLE_TIMEOUT > settings.STAFF_BROWSER_LIFETIME,
+            "STAFF_BROWSER_IDLE_TIMEOUT is longer than STAFF_BROWSER_LIFETIME.",
+            ENDS_ANYWAY,
+        ),
+        "tokens.E004": (
+            settings.REFRESH_GRACE.total_seconds() > 60,
+            "REFRESH_GRACE is longer than 60 seconds.",
+            "A stolen refresh token goes unnoticed for as long. 30 is the default.",
+        ),
+    }
+    return [
+        Error(message, hint=hint, id=id)
+        for id, (is_wrong, message, hint) in wrong.items()
+        if is_wrong
+    ]
 
 
 @register()

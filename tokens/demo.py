@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import F, Max
-from django.test.utils import override_settings
 from django.utils import timezone
 
+from accounts import mail
 from accounts.models import Role, User
 from tokens import flows
 from tokens.client import Client
@@ -120,7 +120,7 @@ def _in_silence() -> Iterator[None]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with override_settings(EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend"):
+        with mail.silence():
             yield
     finally:
         logging.disable(level)
@@ -170,7 +170,7 @@ def _sign_in(
         return flows.authenticate(token, later), ""
     if visit.kind == BROWSER:
         browser = (visit.who, visit.agent)
-        handles[browser] = flows.sign_in_browser(user, client, handles.get(browser))
+        handles[browser] = flows.log_in_browser(user, client, handles.get(browser))
         return flows.authenticate_browser(handles[browser], later), ""
     pair = flows.log_in(user, client, name=visit.name)
     return flows.authenticate(pair.access_token, later), pair.refresh_token
@@ -234,7 +234,7 @@ def lose_refresh_token(device: IssuedToken, refresh_token: str) -> None:
 def close_incident(device: IssuedToken, refresh_token: str) -> None:
     devices = IssuedToken.objects.filter(ip_address__within=THIEVES_NETWORK)
     note = "A stranger signed in here with your password. Please choose a new one."
-    for _ in flows.revoke_in_batches(devices, reason=IssuedToken.Reason.INCIDENT, note=note):
+    for _ in flows.incident.end(devices, flows.incident.find(devices), note=note):
         pass
 
 

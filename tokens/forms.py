@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from accounts.forms import ThrottledForm
 from accounts.text import clean_text
 from accounts.throttling import check_password
-from tokens.flows import NAME_LENGTH
+from tokens.models import NAME_LENGTH
 
 
 class PasswordChangeForm(ThrottledForm, auth_forms.PasswordChangeForm):

@@ -13,10 +13,10 @@ from django.utils import timezone
 from tokens.models import DailyCount, IssuedToken
 
 logger = logging.getLogger(__name__)
-CACHED = 60  # seconds
-SAMPLED = 10_000  # devices; up to so many are counted one by one
+MAX_AGE = 60  # seconds
+SAMPLE_SIZE = 10_000  # devices; up to so many are counted one by one
 ID_SPACE = 2**128
-ALARMS = 5
+MAX_ALARMS = 5
 ALARMED_FOR = timedelta(days=30)
 
 
@@ -34,7 +34,7 @@ def overview() -> dict[str, Any]:
     found = _ask_cache(cache.get, "overview")
     if found is None:
         found = _overview()
-        _ask_cache(cache.set, "overview", found, CACHED)
+        _ask_cache(cache.set, "overview", found, MAX_AGE)
     return found
 
 
@@ -55,7 +55,7 @@ def _overview() -> dict[str, Any]:
         # Values, and no more than are shown: a cache is no place for hashes.
         "alarms": list(
             alarms.order_by("-reuse_at").values("pk", "user__username", "reuse_at", "reuse_ip")[
-                :ALARMS
+                :MAX_ALARMS
             ]
         ),
     }
@@ -68,7 +68,7 @@ def live_by_os() -> Live:
     space of ids they take up says how many there are in all. With 10,000 in the sample the
     estimate of all devices is right to 1 % (one standard error), on either database.
     """
-    beyond = IssuedToken.objects.order_by("pk").values_list("pk", flat=True)[SAMPLED:].first()
+    beyond = IssuedToken.objects.order_by("pk").values_list("pk", flat=True)[SAMPLE_SIZE:].first()
     devices = IssuedToken.objects.live()
     scale = 1.0
     if beyond is not None:
@@ -82,4 +82,4 @@ def live_by_os() -> Live:
 
 def _rounded(number: float) -> int:
     """Three digits: the rest of an estimate is noise. Exact where none is made."""
-    return round(number) if number <= SAMPLED else int(float(f"{number:.3g}"))
+    return round(number) if number <= SAMPLE_SIZE else int(float(f"{number:.3g}"))

@@ -15,7 +15,7 @@ def add_browser_device(request, user, **kwargs):
     """Make the session that Django has just logged in a device. Without one it is anonymous."""
     former_handle = getattr(request, "former_handle", None)
     try:
-        handle = flows.sign_in_browser(user, Client.from_request(request), former_handle)
+        handle = flows.log_in_browser(user, Client.from_request(request), former_handle)
     except flows.Refused:
         request.session.flush()
         request.user = AnonymousUser()

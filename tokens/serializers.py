@@ -1,8 +1,7 @@
 from rest_framework import serializers
 
 from accounts.text import clean_text
-from tokens.flows import NAME_LENGTH
-from tokens.models import IssuedToken, State
+from tokens.models import NAME_LENGTH, IssuedToken, State
 from tokens.stories import ended_note
 from tokens.user_agents import DeviceType
 

@@ -36,9 +36,10 @@ def find_device(digest: bytes) -> IssuedToken | None:
 def update_if(
     build: Callable[[], IssuedTokenQuerySet], device: IssuedToken, values: dict[str, Any]
 ) -> bool:
-    """Give the row of the device these values if `build()` has it; whether it had.
+    """Give the device and its row these values, if `build()` finds the row; return whether it did.
 
-    The parameters of `build()` are the fields in READ, for what the device was read with.
+    The parameters of `build()` are the fields in READ, as the device was read. When the row is not
+    found, the device keeps what it was read with.
     """
     alias = router.db_for_write(IssuedToken)
     given = {name: getattr(device, name) for name in READ}
@@ -47,7 +48,11 @@ def update_if(
         name: _field(name.removeprefix("new_")).get_db_prep_save(value, connections[alias])
         for name, value in given.items()
     }
-    return bool(compiled.update(alias, build, *values).execute(**prepared))
+    if not compiled.update(alias, build, *values).execute(**prepared):
+        return False
+    for name, value in values.items():
+        setattr(device, name, value)
+    return True
 
 
 def count_live(user_id: int) -> int:
@@ -78,9 +83,3 @@ def _instance(model: type[Model], alias: str, names: list[str], values: list[Any
     instance = model.__new__(model)
     instance.__dict__ = attributes
     return instance
-
-
-def assign(device: IssuedToken, values: dict[str, Any]) -> None:
-    """Bring the instance up to what an UPDATE made of its row."""
-    for field, value in values.items():
-        setattr(device, field, value)

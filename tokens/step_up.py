@@ -1,5 +1,6 @@
 """Step-up in the admin: the password in the same form, when the last one here is old."""
 
+from functools import wraps
 from typing import Any
 
 from django import forms
@@ -83,3 +84,15 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
         "asks": form.fields["password"].help_text,
     }
     return form.mark(TemplateResponse(request, "admin/step_up.html", context))
+
+
+class StepUpSite(admin.AdminSite):
+    """The admin, which asks for the password before staff write people or roles."""
+
+    def admin_view(self, view, cacheable=False):
+        @wraps(view)
+        def ask_first(request, *args, **kwargs):
+            asks = (request.resolver_match.url_name or "").startswith("accounts_")
+            return (asks and ask_for_password(request)) or view(request, *args, **kwargs)
+
+        return super().admin_view(ask_first, cacheable)

@@ -1,4 +1,4 @@
-"""Every word that a person reads about a device: what became of it, how it ended, since when."""
+"""Every word that a person reads about a device: how it ended, when it was seen, why not."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,9 +9,53 @@ from django.utils.timesince import timesince
 from tokens.models import IssuedToken, State
 from tokens.user_agents import client_name
 
+ACTIVE = timedelta(minutes=5)  # since it was last seen
+MOMENT = timedelta(minutes=1)
+
+# Why a credential is not accepted, by the word of the HTTP contract.
+REFUSALS = {
+    "token_invalid": "This token is not valid.",
+    "token_expired": "This token has expired.",
+    "device_revoked": "This device was signed out.",
+    "device_expired": "This device has reached its end. Log in again.",
+    "device_idle": "This device was not used for too long. Log in again.",
+    "user_inactive": "This account is deactivated.",
+    "password_changed": "The password was changed. Log in again.",
+    "refresh_invalid": "This refresh token is not valid any more. Log in again.",
+}
+# What the sign-in page says to a browser that is not signed in any more: by the same words, and
+# for a revoked device by its reason.
+SIGNED_OUT = {
+    "device_expired": "You were signed out because your last sign-in here is long ago.",
+    "device_idle": "You were signed out because this device was not used for a while.",
+    "user_inactive": "This account was deactivated.",
+    "password_changed": "The password was changed on another device, so this one was signed out.",
+}
+SIGNED_OUT_BECAUSE = {
+    "staff": "Our staff signed this device out.",
+    "incident": "Our staff signed this device out.",
+    "limit": "You signed in on many devices, so this one was signed out.",
+    "deactivated": "This account was deactivated.",
+    "user": "You signed this device out from another one.",
+}
+
+
+def signed_out_text(code: str, reason: str) -> str:
+    """Why this browser is not signed in any more."""
+    if code == "device_revoked":
+        return SIGNED_OUT_BECAUSE.get(reason, "This device was signed out.")
+    return SIGNED_OUT[code]
+
+
+def ended_text(device: IssuedToken) -> str:
+    """How the device ended: "revoked by staff"."""
+    if device.state == State.REVOKED:
+        return IssuedToken.Reason(device.ended_reason).label
+    return "not used for too long" if device.state == State.IDLE else "reached its end"
+
 
 def ended_note(device: IssuedToken) -> str:
-    """What the person is told of the end: staff's note, or both sides of a reuse."""
+    """What the person is told about the end: staff's note, or both sides of a reuse."""
     if device.revoked_reason != IssuedToken.Reason.REUSE:
         return device.revoked_note
     first = _side(device.rotated_at, device.rotated_ip, device.rotated_user_agent)
@@ -19,25 +63,36 @@ def ended_note(device: IssuedToken) -> str:
     return f"Used first {first}, then again {second}."
 
 
-def ended_text(device: IssuedToken) -> str:
-    """How the device ended, for the person: "revoked by staff"."""
-    if device.state == State.REVOKED:
-        return IssuedToken.Reason(device.ended_reason).label
-    return "not used for too long" if device.state == State.IDLE else "reached its end"
-
-
 def refused_text(device: IssuedToken) -> str:
     """What came after the end: "refused 14 times since, last 3 minutes ago from ..."."""
     if not device.refused_at:
         return ""
     times = "once" if device.refused_count == 1 else f"{device.refused_count} times"
-    ago = f"{timesince(device.refused_at, device.now, depth=1)} ago"
-    last = "just now" if device.now - device.refused_at < timedelta(minutes=1) else ago
+    last = ago(device.refused_at, device.now)
     return f"refused {times} since, last {last} from {device.refused_ip or 'somewhere'}"
 
 
+def seen_text(device: IssuedToken) -> str:
+    """ "Active now" or "Last seen 3 hours ago"."""
+    if device.now - device.last_seen_at < ACTIVE:
+        return "Active now"
+    return f"Last seen {ago(device.last_seen_at, device.now)}"
+
+
+def ago(time: datetime, now: datetime) -> str:
+    """ "just now" or "3 hours ago"."""
+    return "just now" if now - time < MOMENT else f"{timesince(time, now, depth=1)} ago"
+
+
+def in_words(length: timedelta) -> str:
+    """ "28 days", or "36 hours" for what is no whole number of days."""
+    days, rest = divmod(length, timedelta(days=1))
+    number, unit = (length // timedelta(hours=1), "hour") if rest else (days, "day")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
 def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
-    """Each event as its time and words about it, "" and None being none."""
+    """Each event of the device: its time, then words about it. Empty words are "" or None."""
     yield device.created_at, "signed in", _from(device.ip_address)
     if device.authenticated_at != device.created_at:
         yield device.authenticated_at, "gave the password again"
@@ -47,13 +102,9 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         yield device.rotated_at, f"refreshed {times}", _from(device.rotated_ip), f"by {client}"
     yield device.last_seen_at, "last seen", _from(device.last_ip)
     if device.reuse_at:
+        what = "its refresh token came again"
         client = client_name(device.reuse_user_agent)
-        yield (
-            device.reuse_at,
-            "its refresh token came again",
-            _from(device.reuse_ip),
-            f"by {client}",
-        )
+        yield device.reuse_at, what, _from(device.reuse_ip), f"by {client}"
     yield from _ends(device)
     if device.refused_at:
         yield device.refused_at, refused_text(device)

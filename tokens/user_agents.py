@@ -9,8 +9,8 @@ from django.db import models
 
 from accounts.text import clean_text
 
-USER_AGENT_LENGTH = 512
-NAME_LENGTH = 64
+USER_AGENT_LENGTH = 512  # characters
+CLIENT_LENGTH = 64  # characters of the name of a client or a system
 
 # A product is up to three words, at least one letter in the first, before its version or comment.
 PRODUCT = re.compile(
@@ -138,8 +138,8 @@ def _hardware(text: str, system: str, device: str) -> DeviceType:
 
 def _parsed(browser: str, system: str, device_type: DeviceType) -> ParsedUserAgent:
     return ParsedUserAgent(
-        browser=clean_text(browser, NAME_LENGTH),
-        os=clean_text(system, NAME_LENGTH),
+        browser=clean_text(browser, CLIENT_LENGTH),
+        os=clean_text(system, CLIENT_LENGTH),
         device_type=device_type.value,
     )
 

@@ -5,7 +5,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
-COUNTED = 1000  # rows; beyond it a list only says that there are more
+MAX_COUNTED = 1000  # rows; beyond it a list only says that there are more
 
 
 class CappedPaginator(Paginator):
@@ -17,16 +17,16 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def counted(self) -> int:
-        return self.object_list.values("pk")[: COUNTED + 1].count()
+        return self.object_list.values("pk")[: MAX_COUNTED + 1].count()
 
     @property
     def count(self):
-        return min(self.counted, COUNTED)
+        return min(self.counted, MAX_COUNTED)
 
     @property
     def has_more(self) -> bool:
         """Whether there are more rows than `count`."""
-        return self.counted > COUNTED
+        return self.counted > MAX_COUNTED
 
 
 class LargeChangeList(ChangeList):

@@ -5,7 +5,7 @@ from django.contrib import admin, messages
 
 from accounts import throttling
 from accounts.admin.lists import ReadOnlyAdmin
-from accounts.models import Throttle
+from accounts.models import Throttle, ThrottleQuerySet
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +20,9 @@ class LockedFilter(admin.SimpleListFilter):
         return queryset.locked() if self.value() else queryset
 
 
-@admin.register(Throttle)
 class ThrottleAdmin(ReadOnlyAdmin):
-    """What was tried how often, and what is locked. Staff look and lift; they change nothing."""
+    """How often something was attempted, and what is locked. Staff look and lift, and change
+    nothing. Registered by the app that knows which counts are of superusers."""
 
     list_display = ["what", "count", "last_try", "lock"]
     list_filter = [LockedFilter, "kind"]
@@ -50,10 +50,13 @@ class ThrottleAdmin(ReadOnlyAdmin):
         """A superuser's locks are lifted by superusers."""
         throttles = Throttle.objects.filter(pk__in=queryset.order_by().values("pk"))
         if not request.user.is_superuser:
-            throttles = throttles.exclude(pk__in=throttling.of_superusers().values("pk"))
+            throttles = throttles.exclude(pk__in=self.of_superusers().values("pk"))
         lifted = throttling.lift(throttles)
         logger.warning("locks lifted", extra={"count": lifted, "by": request.user.pk})
         messages.success(request, f"{lifted} lifted.")
+
+    def of_superusers(self) -> ThrottleQuerySet:
+        return throttling.of_superusers()
 
     @admin.display(description="what")
     def what(self, throttle):

@@ -17,8 +17,8 @@ from accounts.forms import PasswordResetForm
 from accounts.models import Role, User
 from accounts.verification import send_verification, tell_of_new_names
 
-LINKS_AT_ONCE = 100  # people who are sent a reset link by one request
-FOUND = 50  # users that a search shows by their name, and by their e-mail address
+MAX_LINKS = 100  # people who are sent a reset link by one request
+MAX_FOUND = 50  # users that a search shows by their name, and by their email address
 
 
 class UserForm(forms.ModelForm):
@@ -48,7 +48,7 @@ class UserForm(forms.ModelForm):
         return cleaned
 
     def save(self, commit=True):
-        """A new e-mail address is not a verified one."""
+        """A new email address is not a verified one."""
         if "email" in self.changed_data:
             self.instance.email_verified_at = None
         return super().save(commit)
@@ -86,11 +86,10 @@ class RoleFilter(admin.SimpleListFilter):
 
 def find_users(request, term: str) -> list[int]:
     """The keys of the first users who start with the term; the list says if there are more."""
-    found, more = User.objects.first_starting_with(term, FOUND)
+    found, more = User.objects.first_starting_with(term, MAX_FOUND)
     if more and request.method == "GET":
-        messages.warning(
-            request, f"More than {FOUND} users start with that, and only the first are searched."
-        )
+        more_than = f"More than {MAX_FOUND} users start with that"
+        messages.warning(request, f"{more_than}, and only the first are searched.")
     return found
 
 
@@ -219,8 +218,8 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
 
     @admin.action(description="Send a password reset link", permissions=["change"])
     def send_reset_link(self, request, queryset):
-        if queryset[: LINKS_AT_ONCE + 1].count() > LINKS_AT_ONCE:
-            limit = f"At most {LINKS_AT_ONCE} people are sent a reset link at once"
+        if queryset[: MAX_LINKS + 1].count() > MAX_LINKS:
+            limit = f"At most {MAX_LINKS} people are sent a reset link at once"
             messages.error(request, f"{limit}: none was sent.")
             return
         sent = 0

@@ -210,7 +210,7 @@ def test_reset_link_is_not_sent_by_who_may_not_edit(
 
 def test_reset_links_go_to_so_many_people_at_once(browser, manager, mailoutbox, monkeypatch):
     """A list of a million is all selected by two clicks."""
-    monkeypatch.setattr("accounts.admin.users.LINKS_AT_ONCE", 2)
+    monkeypatch.setattr("accounts.admin.users.MAX_LINKS", 2)
     people = [make_user(name) for name in ("carol", "dave", "erin")]
     User.objects.update(email_verified_at=manager.date_joined)
     page = browser(manager)

@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from accounts.built_in_roles import BUILT_IN
+from accounts.built_in_roles import BUILT_IN, declared_permissions
 from accounts.models import Role, User
 from tests.plugins.guestlist import PASSWORD, make_user
 
@@ -250,7 +250,7 @@ def test_deleted_role_is_lost_by_who_had_it(people, api, bob):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_role_exists_after_migrate(db, name):
     role = Role.objects.get(name=name)
-    description, labels = BUILT_IN[name]
+    description, labels = BUILT_IN[name], declared_permissions(name)
     assert role.description == description
     assert role.permission_labels() == set(labels)
 

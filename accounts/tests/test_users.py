@@ -809,26 +809,6 @@ def test_inactive_user_has_no_permission_and_no_role(alice, root):
         assert not user.has_role("helpers")
 
 
-def test_with_perm_finds_who_has_a_permission(alice, bob, root, support):
-    alice.roles.add(role_with("accounts.view_role"))
-    bob.user_permissions.add(permission("accounts.view_role"))
-
-    def names(*args, **kwargs):
-        return {user.username for user in User.objects.with_perm(*args, **kwargs)}
-
-    assert names("accounts.view_role") == {"alice", "bob", "root"}
-    assert names(permission("accounts.view_role")) == {"alice", "bob", "root"}
-    assert names("accounts.view_role", include_superusers=False) == {"alice", "bob"}
-    assert names("accounts.view_user", include_superusers=False) == {"support"}
-    assert names("tokens.view_role", include_superusers=False) == set()
-    assert names("accounts.view_role", obj=alice) == set()
-
-    User.objects.filter(pk=alice.pk).update(is_active=False)
-    assert names("accounts.view_role", include_superusers=False) == {"bob"}
-    assert names("accounts.view_role", is_active=False) == {"alice"}
-    assert names("accounts.view_role", is_active=None) == {"alice", "bob", "root"}
-
-
 def test_admin_shows_what_the_role_lets_see(browser, alice):
     User.objects.filter(pk=alice.pk).update(is_staff=True)
     alice.roles.add(role_with("accounts.view_user"))

@@ -1,10 +1,12 @@
+"""How often somebody may attempt something. Names and addresses are kept as HMACs only."""
+
 from accounts.throttling.doors import (
     check_password,
     count_reset_mail,
     count_reset_request,
     count_signup,
+    log_in,
     may_mail,
-    sign_in,
 )
 from accounts.throttling.lifting import lift, of_superusers, of_user, search
 from accounts.throttling.limits import Limit, TooManyAttempts, in_words, limit_of, log_too_many
@@ -19,10 +21,10 @@ __all__ = [
     "in_words",
     "lift",
     "limit_of",
+    "log_in",
     "log_too_many",
     "may_mail",
     "of_superusers",
     "of_user",
     "search",
-    "sign_in",
 ]

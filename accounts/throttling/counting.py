@@ -1,3 +1,10 @@
+"""Attempts, counted in the database before each is tested.
+
+So attempts that come at the same time are limited like attempts in a row. A count is taken in a
+transaction of its own: no refusal rolls it back, and a caller that wraps it in another transaction
+fails loudly.
+"""
+
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -15,15 +22,17 @@ from accounts import compiled
 from accounts.compiled import several, spread
 from accounts.models import Throttle, ThrottleQuerySet
 from accounts.throttling.limits import Limit, TooManyAttempts, limit_of
-from accounts.throttling.subjects import Key, _key
+from accounts.throttling.subjects import Key
 
 logger = logging.getLogger(__name__)
-Kind = Throttle.Kind
-PATIENCE = timedelta(seconds=10)  # for tries that came first and are still being tested
-STALE_AT_ONCE = 10  # more than one try leaves, so that the table cannot grow for ever
 
-# One more try on each key, but for those that are locked: these are not returned. The ORM, whose
-# upsert knows neither expressions nor a condition, takes four statements for it.
+# How long an attempt waits for those before it that are still being tested.
+LONGEST_WAIT = timedelta(seconds=10)
+# Stale counts that each failed attempt deletes: more than it adds, so that the table stays small.
+MAX_STALE_DELETED = 10
+
+# Adds one attempt to each key, but leaves out keys that are locked and does not return them. The
+# ORM's upsert takes neither expressions nor a condition, so it would need four statements.
 COUNT = """
 INSERT INTO accounts_throttle AS known
     (kind, subject, address, count, undecided, counted_at, expires_at)
@@ -38,8 +47,7 @@ ON CONFLICT (subject, address, kind) DO UPDATE SET
 WHERE known.locked_until IS NULL OR known.locked_until <= excluded.counted_at
 RETURNING id, kind, subject, address, count, undecided
 """
-
-# The database's clock, and what it will show so many seconds later.
+# The database's clock, and its time after a number of seconds.
 CLOCK = {
     "sqlite": (
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
@@ -51,7 +59,7 @@ CLOCK = {
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A row with one more try in its `count`, of which so many are `undecided`."""
+    """A row after one more attempt: `count` in all, of which `undecided` are being tested."""
 
     pk: int
     key: Key
@@ -61,8 +69,8 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What refuses the next try on a key for so long. `is_being_tested`: until a try is decided
-    that came first; one that ended without a decision, as in a crash, holds nobody up for long."""
+    """A lock on a key, for `wait` from now. With `is_being_tested` it may end sooner: an attempt
+    before this one is not decided yet. An attempt that crashed counts so for LONGEST_WAIT only."""
 
     kind: str
     wait: timedelta
@@ -70,18 +78,16 @@ class Lock:
 
 
 class Attempt:
-    """A try that was counted and is being tested. `is_blind`: it must fail whatever it brings.
-    `wrong`: how many on the subject failed before it."""
+    """A counted attempt that is being tested. `wrong`: how many on its subject failed before."""
 
-    def __init__(self, rows: list[Counted], *, is_blind: bool) -> None:
+    def __init__(self, rows: list[Counted]) -> None:
         self.ids = [row.pk for row in rows]
-        self.is_blind = is_blind
         self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)
         self.has_succeeded = False
 
     @transaction.atomic
     def succeed(self) -> None:
-        """Forget the wrong tries on the subject, and that this one came from the network."""
+        """Forget the wrong attempts on the subject, and take this one off the network's count."""
         self.has_succeeded = True
         forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.ids))
         if forget.execute(**spread("id", self.ids)) < len(self.ids):
@@ -90,11 +96,11 @@ class Attempt:
     @transaction.atomic
     def fail(self) -> None:
         self.rows().hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
-        Throttle.objects.delete_stale(STALE_AT_ONCE)
+        Throttle.objects.delete_stale(MAX_STALE_DELETED)
 
     @transaction.atomic
     def withdraw(self) -> None:
-        """Take the count back: nothing was tested."""
+        """Take the count back, because nothing was tested."""
         self.rows().hold().withdraw()
         self.rows().filter(count=0).delete()
 
@@ -103,14 +109,18 @@ class Attempt:
 
 
 def _forgettable(size: int) -> ThrottleQuerySet:
-    """What a success leaves nothing of: tries on a subject, and a network's only one."""
+    """The rows that a success deletes: those of the subject, and a network's if it holds one."""
     rows = Throttle.objects.filter(Q(pk__in=several("id", size)))
     return rows.filter(Q(subject__gt=b"") | Q(count=1)).hold()
 
 
 @contextmanager
-def _testing(attempt: Attempt) -> Iterator[Attempt]:
-    """Decide the attempt: failed unless it succeeded, taken back if it could not be tested."""
+def testing(*keys: Key) -> Iterator[Attempt]:
+    """Count an attempt and decide it at the end of the block: failed, unless it succeeded.
+
+    An exception takes the count back. Raise TooManyAttempts if one of the keys is locked.
+    """
+    attempt = begin(*keys)
     try:
         yield attempt
     except BaseException:
@@ -120,28 +130,28 @@ def _testing(attempt: Attempt) -> Iterator[Attempt]:
         attempt.fail()
 
 
-def _begin(told: Sequence[Key], untold: Sequence[Key] = ()) -> Attempt:
-    """Count one try. Raise TooManyAttempts if one of `told` is locked; none is counted then.
+def begin(*keys: Key) -> Attempt:
+    """Count one attempt on all the keys. Raise TooManyAttempts, and count none, if one is locked.
 
-    Tries that are still being tested hold a lock only until they are decided, so those behind
-    them wait a moment: many right passwords at once all pass. Nobody waits for ever, also if a
-    lock was always there when the try was to be counted and gone when it was looked for.
+    An attempt that is being tested holds a lock only until it is decided, so the next one waits a
+    moment: many right passwords at the same time all pass. Give up after LONGEST_WAIT, even if a
+    lock keeps appearing between the look and the count.
     """
-    give_up = time.monotonic() + PATIENCE.total_seconds()
+    give_up = time.monotonic() + LONGEST_WAIT.total_seconds()
     pause = 0.02
     while True:
-        locked = _locked(told)
-        attempt = None if locked else _count(told, untold)
+        locks = _locks_on(keys)
+        attempt = None if locks else _count(keys)
         if attempt:
             return attempt
-        if time.monotonic() > give_up or not all(lock.is_being_tested for lock in locked):
-            first = locked[0] if locked else Lock(told[0].kind, timedelta(), is_being_tested=True)
+        if time.monotonic() > give_up or not all(lock.is_being_tested for lock in locks):
+            first = locks[0] if locks else Lock(keys[0].kind, timedelta(), is_being_tested=True)
             raise TooManyAttempts(first.kind, first.wait)
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
 
 
-def _locked(keys: Sequence[Key]) -> list[Lock]:
+def _locks_on(keys: Sequence[Key]) -> list[Lock]:
     """The locks on these keys, the longest wait first."""
     subjects, addresses = {key.subject for key in keys}, {key.address for key in keys}
     statement = compiled.select(
@@ -149,9 +159,9 @@ def _locked(keys: Sequence[Key]) -> list[Lock]:
     )
     rows = statement.fetch(**spread("subject", subjects), **spread("address", addresses))
     return [
-        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < PATIENCE)
+        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < LONGEST_WAIT)
         for kind, subject, address, undecided, counted_at, locked_until, now in rows
-        if _key(kind, subject, address) in keys
+        if _key_of(kind, subject, address) in keys
     ]
 
 
@@ -163,28 +173,27 @@ def _locked_rows(subjects: int, addresses: int) -> Any:
     return found.locked().order_by("-locked_until").values_list(*columns)
 
 
-def _count(told: Sequence[Key], untold: Sequence[Key]) -> Attempt | None:
-    """Count one try on every key that is not locked, or on none: None if one of `told` was locked
-    meanwhile.
+def _count(keys: Sequence[Key]) -> Attempt | None:
+    """Count one attempt on every key, or return None if one was locked since the look.
 
-    Rows are locked in one order everywhere, so that no two tries wait for each other: here in that
-    of the keys, which is the one of `hold()`.
+    Rows are locked in one order everywhere, so that no two attempts wait for each other. Here it
+    is the order of the keys, which `hold()` uses too.
     """
-    keys = sorted({*told, *untold}, key=attrgetter("subject", "address", "kind"), reverse=True)
-    limits = {key.kind: limit_of(key.kind) for key in keys}
+    ordered = sorted(set(keys), key=attrgetter("subject", "address", "kind"), reverse=True)
+    limits = {key.kind: limit_of(key.kind) for key in ordered}
     with transaction.atomic(durable=True):
-        rows = _add_one(keys, limits)
-        if not {row.key for row in rows}.issuperset(told):
+        rows = _add_one(ordered, limits)
+        if len(rows) < len(ordered):
             transaction.set_rollback(True)
             return None
         for row in rows:
-            if row.count >= limits[row.key.kind].tries:
+            if row.count >= limits[row.key.kind].attempts:
                 _lock(row, limits[row.key.kind])
-    return Attempt(rows, is_blind=len(rows) < len(keys))
+    return Attempt(rows)
 
 
 def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[Counted]:
-    """Count one try on each key that is not locked."""
+    """Count one attempt on each key that is not locked; return those rows."""
     connection = connections[router.db_for_write(Throttle)]
     now, later = CLOCK[connection.vendor]
     statement = COUNT.format(
@@ -199,7 +208,7 @@ def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[Counted]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [
-            Counted(pk, _key(kind, subject, address), count, undecided)
+            Counted(pk, _key_of(kind, subject, address), count, undecided)
             for pk, kind, subject, address, count, undecided in cursor.fetchall()
         ]
 
@@ -210,3 +219,8 @@ def _lock(row: Counted, limit: Limit) -> None:
         locked_until=ends, expires_at=Greatest("expires_at", ends)
     )
     logger.warning("locked", extra={"kind": row.key.kind, "count": row.count})
+
+
+def _key_of(kind: str, subject: Any, address: Any) -> Key:
+    """The key of a row. The drivers give its bytes as different types."""
+    return Key(kind, bytes(subject), bytes(address))

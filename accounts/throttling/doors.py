@@ -1,17 +1,18 @@
+"""The doors where attempts are counted: signing in, a password, a sign-up, a reset, a mail."""
+
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accounts.models import Throttle, User
-from accounts.throttling.counting import Attempt, _begin, _testing
+from accounts.throttling.counting import Attempt, begin, testing
 from accounts.throttling.limits import TooManyAttempts
 from accounts.throttling.subjects import (
     Key,
-    canonical,
     hash_network,
-    hash_text,
     subject_of_device,
     subject_of_name,
+    subject_of_nobody,
     subject_of_user,
 )
 
@@ -20,32 +21,29 @@ Kind = Throttle.Kind
 
 
 @contextmanager
-def sign_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
-    """Count a try to sign in by `name`, which is the user's, or nobody's. Raise TooManyAttempts.
+def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
+    """Count an attempt to log in by `name`, which is the user's, or unknown (None).
 
-    Refusals are told by the name as typed and the network alone. Whoever is locked out by one
-    name and goes on by the other is counted as the same account, and their try is blind: a
-    refusal that could be seen would tell which address belongs to which username, and so whether
-    there is such an account.
+    It is counted by the name as typed and by the account: the two names of an account, username
+    and email address, share the account's limit. An unknown name has a count in place of the
+    account's, so that both cost the same (ASVS 6.3.8). Raise TooManyAttempts.
     """
-    typed, network = subject_of_name(name), hash_network(address)
-    account = subject_of_user(user) if user else hash_text("nobody", canonical(name))
-    told = [Key(Kind.PAIR, typed, network), Key(Kind.ACCOUNT, typed)]
-    if network:
-        told.append(Key(Kind.ADDRESS, address=network))
-    untold = [Key(Kind.PAIR, account, network), Key(Kind.ACCOUNT, account)]
-    with _testing(_begin(told, untold)) as attempt:
+    account = subject_of_user(user) if user else subject_of_nobody(name)
+    network = hash_network(address)
+    keys = [Key(Kind.ADDRESS, address=network)] if network else []
+    for subject in (subject_of_name(name), account):
+        keys += [Key(Kind.PAIR, subject, network), Key(Kind.ACCOUNT, subject)]
+    with testing(*keys) as attempt:
         yield attempt
 
 
 def check_password(user: User, password: str, *, device: object) -> bool:
-    """Whether it is the user's, asked on a device that is signed in. Raise TooManyAttempts.
+    """Whether it is the user's password, asked on a signed-in device. Raise TooManyAttempts.
 
-    The device has a count of its own: no lock on signing in reaches it, and whoever has stolen
-    its token cannot guess for ever.
+    `device` is its key. Each device has its own count: no lock on signing in reaches it, and a
+    thief who holds its token cannot guess forever.
     """
-    key = Key(Kind.PASSWORD, subject_of_device(device))
-    with _testing(_begin([key])) as attempt:
+    with testing(Key(Kind.PASSWORD, subject_of_device(device))) as attempt:
         if user.check_password(password):
             attempt.succeed()
     if not attempt.has_succeeded:
@@ -54,8 +52,8 @@ def check_password(user: User, password: str, *, device: object) -> bool:
 
 
 def count_signup(address: str) -> None:
-    """Raise TooManyAttempts if the network has asked too often for a name: the answer tells
-    whether somebody has it."""
+    """Raise TooManyAttempts if the network asked for too many names: each answer tells whether a
+    name is taken."""
     _count_address(Kind.SIGNUP, address)
 
 
@@ -65,19 +63,22 @@ def count_reset_request(address: str) -> None:
 
 
 def count_reset_mail(user: User | None, email: str) -> None:
-    """Raise TooManyAttempts if the user of that address, or nobody, was mailed too many links."""
-    subject = subject_of_user(user) if user else hash_text("nobody", canonical(email))
-    _begin([Key(Kind.RESET, subject)]).fail()
+    """Raise TooManyAttempts if too many links went to this user, or to an unknown address."""
+    subject = subject_of_user(user) if user else subject_of_nobody(email)
+    begin(Key(Kind.RESET, subject)).fail()
 
 
 def may_mail(email: str) -> bool:
-    """Whether one more mail may go to the address. One that nobody has verified may be that of
-    somebody who never heard of this site, so mails to it are counted."""
+    """Whether one more mail may go to the address.
+
+    Mails to an address that no account has verified are counted: its owner may never have heard
+    of this site.
+    """
     verified = User.objects.with_email(email).filter(email_verified_at__isnull=False)
     if verified.exists() or not email:
         return bool(email)
     try:
-        _begin([Key(Kind.MAIL, subject_of_name(email))]).fail()
+        begin(Key(Kind.MAIL, subject_of_name(email))).fail()
     except TooManyAttempts:
         return False
     return True
@@ -86,4 +87,4 @@ def may_mail(email: str) -> bool:
 def _count_address(kind: str, address: str) -> None:
     network = hash_network(address)
     if network:
-        _begin([Key(kind, address=network)]).fail()
+        begin(Key(kind, address=network)).fail()

@@ -1,3 +1,5 @@
+"""How many attempts of each kind are allowed, and the refusal beyond."""
+
 import logging
 import math
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ Kind = Throttle.Kind
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-# What there was too much of, for people.
+# What people are told that there were too many of.
 TOO_MANY = {
     Kind.PAIR: "sign-in attempts",
     Kind.ADDRESS: "sign-in attempts",
@@ -26,7 +28,7 @@ TOO_MANY = {
 
 
 class TooManyAttempts(Exception):
-    """Refused without being tested. `wait` is in seconds; the message is for people."""
+    """An attempt that was refused without a test, for `wait` seconds. The message is for people."""
 
     def __init__(self, kind: str, wait: timedelta) -> None:
         self.wait = max(1, math.ceil(wait.total_seconds()))
@@ -35,24 +37,25 @@ class TooManyAttempts(Exception):
 
 @dataclass(frozen=True)
 class Limit:
-    """So many tries in a window that begins with the first, and then none until its end.
+    """How many attempts a window holds. It begins with the first one; when it is full, the next
+    attempt waits until it ends.
 
-    With a `delay`, the count is forgotten only after a whole window without a try, and each try
-    from the last allowed one on is followed by a delay, which doubles up to `longest`.
+    With a `delay`, the count is forgotten only after a whole window without an attempt. Each one
+    from the last allowed on is followed by a delay, which doubles up to `longest`.
     """
 
-    tries: int
+    attempts: int
     window: timedelta
     delay: timedelta | None = None
     longest: timedelta = HOUR
 
     def delay_after(self, count: int) -> timedelta:
-        doublings = min(count - self.tries, 16)
+        doublings = min(count - self.attempts, 16)
         return min((self.delay or self.window) * 2**doublings, self.longest)
 
 
 def limit_of(kind: str) -> Limit:
-    """The limit of that kind of tries, from the settings."""
+    """The limit of this kind of attempt, from the settings."""
     window = settings.LOGIN_WINDOW
     waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "longest": settings.LOGIN_MAX_DELAY}
     return {
@@ -68,7 +71,7 @@ def limit_of(kind: str) -> Limit:
 
 
 def log_too_many() -> None:
-    """On a page. The API logs all its refusals in one place."""
+    """Log a refusal on a page. Those of the API are logged by its exception handler."""
     logger.info("request refused", extra={"status": 429, "code": "throttled"})
 
 

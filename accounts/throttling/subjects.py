@@ -1,6 +1,7 @@
+"""Names, accounts, devices and networks as HMACs under SECRET_KEY: the table shows none of them."""
+
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from django.utils.crypto import salted_hmac
 
@@ -9,7 +10,7 @@ from accounts.models import User
 
 @dataclass(frozen=True)
 class Key:
-    """What is counted: tries of a kind, on a subject, from a network. Empty means any."""
+    """What a count is about: attempts of a kind, on a subject, from a network. b"" means any."""
 
     kind: str
     subject: bytes = b""
@@ -29,12 +30,17 @@ def subject_of_user(user: User) -> bytes:
     return hash_text("account", str(user.pk))
 
 
+def subject_of_nobody(name: str) -> bytes:
+    """What stands in for the account of an unknown name, so that both are counted alike."""
+    return hash_text("nobody", canonical(name))
+
+
 def subject_of_device(device: object) -> bytes:
     return hash_text("device", str(device))
 
 
 def hash_network(address: str) -> bytes:
-    """The hash of the network that counts as one place (IPv6: its /64), b"" without an address."""
+    """The HMAC of the network that counts as one place (IPv6: its /64), b"" without an address."""
     try:
         found = ip_address(address.strip())
     except ValueError:
@@ -47,8 +53,3 @@ def hash_network(address: str) -> bytes:
 def hash_text(purpose: str, text: str) -> bytes:
     value = text.encode(errors="surrogatepass")
     return salted_hmac(f"accounts.throttling.{purpose}", value, algorithm="sha256").digest()
-
-
-def _key(kind: str, subject: Any, address: Any) -> Key:
-    """The key of a row, whose bytes come as the database's driver has them."""
-    return Key(kind, bytes(subject), bytes(address))

@@ -388,7 +388,7 @@ def test_audit_list(staffs, phone, root):
 
 def test_incident_in_pieces(staffs, many, monkeypatch):
     """With a script that does not go on by itself, so that there is time to look."""
-    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    monkeypatch.setattr("tokens.flows.incident.PIECE_SIZE", 1000)
     staffs.route("**/continue.js", lambda route: route.fulfill(content_type="text/javascript"))
     staffs.goto("/admin/tokens/issuedtoken/incident/?everybody=on")
     expect(staffs.get_by_role("table", name="By OS")).to_be_visible()

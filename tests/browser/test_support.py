@@ -190,7 +190,7 @@ def read_the_dry_run(tab):
 def test_a_network_is_ended_in_pieces(
     at_work, support, alice, thief, honest, age, monkeypatch, options
 ):
-    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    monkeypatch.setattr("tokens.flows.incident.PIECE_SIZE", 1000)
     tab = at_work(options)
     pages = note_pages(tab)
     describe_the_thieves(tab)

@@ -41,9 +41,9 @@ def large_site(django_db_setup, django_db_blocker):
 @pytest.fixture
 def support(large_site, db, monkeypatch):
     """A signed-in browser of the support, on a site that has counted the days that are over."""
-    monkeypatch.setattr("accounts.admin.lists.COUNTED", COUNTED)
-    monkeypatch.setattr("tokens.overview.SAMPLED", COUNTED)
-    monkeypatch.setattr("tokens.admin.filters.CROWD", COUNTED)
+    monkeypatch.setattr("accounts.admin.lists.MAX_COUNTED", COUNTED)
+    monkeypatch.setattr("tokens.overview.SAMPLE_SIZE", COUNTED)
+    monkeypatch.setattr("tokens.admin.filters.CROWD_SIZE", COUNTED)
     DailyCount.objects.recent()
     cache.clear()
     client = Client()

@@ -1,1 +1,1 @@
-from tokens.admin import devices, users  # noqa: F401
+from tokens.admin import devices, throttles, users  # noqa: F401

@@ -1,21 +1,20 @@
 """How the admin shows a device in a word or two."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.timesince import timesince
 
+from tokens import stories
 from tokens.models import IssuedToken
-from tokens.stories import events
 
 
 def ago(time: datetime, now: datetime) -> str:
     """ "3 hours ago", with the exact time on hover."""
-    recent = now - time < timedelta(minutes=1)
-    text = "just now" if recent else f"{timesince(time, now, depth=1)} ago"
     exact = f"{time:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, text)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, stories.ago(time, now)
+    )
 
 
 def revoke_link(device: IssuedToken) -> str:
@@ -29,7 +28,9 @@ def revoke_link(device: IssuedToken) -> str:
 
 def story(device: IssuedToken) -> str:
     """What became of the device, line by line, in the order of time."""
-    told = sorted((event for event in events(device) if event[0]), key=lambda event: event[0])
+    told = sorted(
+        (event for event in stories.events(device) if event[0]), key=lambda event: event[0]
+    )
     lines = [(_exact(time), " ".join(filter(None, words))) for time, *words in told]
     return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {}</li>", lines))
 

@@ -11,7 +11,7 @@ from accounts.admin.users import find_users
 from tokens.client import parse_network
 from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 
-CROWD = 20_000  # devices; counting so many in an index and sorting so few both take no time
+CROWD_SIZE = 20_000  # devices; counting so many in an index and sorting so few both take no time
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -68,7 +68,7 @@ def _is_crowded(network: IPv4Network | IPv6Network) -> bool:
     """Whether so many devices are of the network that the newest are soon found among all."""
     for address in ("ip_address", "last_ip"):
         found = IssuedToken.objects.filter(**{f"{address}__within": network})
-        if found.order_by(address).values(address)[:CROWD].count() == CROWD:
+        if found.order_by(address).values(address)[:CROWD_SIZE].count() == CROWD_SIZE:
             return True
     return False
 

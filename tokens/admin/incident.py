@@ -8,6 +8,7 @@ from accounts.models import Role
 from tokens.admin.filters import OSFilter
 from tokens.client import parse_network
 from tokens.models import IssuedToken
+from tokens.user_agents import CLIENT_LENGTH
 
 
 class NetworkField(forms.CharField):
@@ -45,7 +46,10 @@ class IncidentForm(forms.Form):
         choices=[("", "Any"), *((name, name) for name in OSFilter.names)],
     )
     client = forms.CharField(
-        label="Client", max_length=64, required=False, help_text="As the list names it: Firefox"
+        label="Client",
+        max_length=CLIENT_LENGTH,
+        required=False,
+        help_text="As the list names it: Firefox",
     )
     role = forms.ModelChoiceField(
         Role.objects.all(),

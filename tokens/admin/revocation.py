@@ -1,5 +1,6 @@
 """The confirmation before devices are revoked, and the revocation, piece by piece."""
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -13,10 +14,11 @@ from accounts.models import User
 from accounts.text import clean_text
 from tokens import flows
 from tokens.browser import get_device
-from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.flows import incident
+from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 from tokens.step_up import ask_for_password
 
-SHOWN = 20  # devices on a confirmation page and on a user's page
+MAX_SHOWN = 20  # devices on a confirmation page and on a user's page
 
 
 class ProgressForm(forms.Form):
@@ -63,21 +65,21 @@ class RevokePages:
 
     def _ask(self, request, live, *, user, back, **context):
         devices, current = _apart(request, live)
-        summary = devices.summary()
-        count = summary["devices"]
+        found = incident.find(devices)
+        count = found.devices
         context |= {
             **self.admin_site.each_context(request),
             "opts": IssuedToken._meta,
             "count": count,
-            "people": summary["people"],
-            "shown": devices.select_related("user").order_by("-created_at", "-pk")[:SHOWN],
-            "more": max(count - SHOWN, 0),
-            "breakdown": count > SHOWN and _titled(devices.breakdown()),
+            "people": found.people,
+            "shown": devices.select_related("user").order_by("-created_at", "-pk")[:MAX_SHOWN],
+            "more": max(count - MAX_SHOWN, 0),
+            "breakdown": count > MAX_SHOWN and _titled(devices.breakdown()),
             "spares_superusers": user is None and not request.user.is_superuser,
-            "mailed": user is not None or count <= flows.MAILED,
+            "mailed": user is not None or found.is_mailed,
             "holds_current": current.exists(),
             "held": _held(request),
-            "note_length": flows.NOTE_LENGTH,
+            "note_length": NOTE_LENGTH,
             "back": back,
         }
         context.setdefault("title", "Revoke a device" if count == 1 else "Revoke devices")
@@ -103,28 +105,26 @@ class RevokePages:
         return _done(request, ended, back, ends_here=get_device(request).pk in keys)
 
     def _revoke(self, request, devices, too, back, reason):
-        """End at most flows.PIECE of the devices, then show how far it is; at last also end `too`,
-        which would stop whoever is at it."""
-        progress = _progress(request, devices)
-        devices = devices.filter(created_at__lte=progress["newest"])
-        piece = 0
-        for ended in _revoke_and_log(request, devices, reason, progress["total"]):
-            piece += ended
-            if piece >= flows.PIECE:
-                return self._progress_page(request, {**progress, "done": progress["done"] + piece})
+        """End a piece of the devices, then show how far it is. At last end `too`, the device in
+        use, because that stops the person who revokes."""
+        found, done = _progress(request, devices)
+        piece = sum(_end_and_log(request, devices, found, reason, limit=incident.PIECE_SIZE))
+        done += piece
+        if piece >= incident.PIECE_SIZE:
+            return self._progress_page(request, found, done)
         ends_here = too.exists()
-        piece += sum(_revoke_and_log(request, too, reason, progress["total"]))
-        return _done(request, progress["done"] + piece, back, ends_here=ends_here)
+        done += sum(_end_and_log(request, too, replace(found, newest=None), reason))
+        return _done(request, done, back, ends_here=ends_here)
 
-    def _progress_page(self, request, progress):
+    def _progress_page(self, request, found: incident.Found, done: int):
         names = ("confirmed", "note", "include_current")
         held = [(name, request.POST[name]) for name in names if name in request.POST]
-        held += {**progress, "newest": progress["newest"].isoformat()}.items()
+        held += [("total", found.devices), ("done", done), ("newest", found.newest.isoformat())]
         context = {
             **self.admin_site.each_context(request),
             "title": "Revoking devices",
             "opts": IssuedToken._meta,
-            "progress": progress,
+            "progress": {"done": done, "total": found.devices},
             "held": _held(request) + held,
         }
         return TemplateResponse(request, "admin/tokens/progress.html", context)
@@ -146,21 +146,22 @@ def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def _progress(request, devices: IssuedTokenQuerySet) -> dict[str, Any]:
-    """What an earlier request left, or a beginning."""
+def _progress(request, devices: IssuedTokenQuerySet) -> tuple[incident.Found, int]:
+    """What was found and how many of it have ended: from an earlier request, or at the start."""
     form = ProgressForm(request.POST)
     if form.is_valid():
-        return form.cleaned_data
-    summary = devices.summary()
-    newest = summary["newest"] or get_device(request).now  # any time does when there is none
-    return {"total": summary["devices"], "done": 0, "newest": newest}
+        held = form.cleaned_data
+        return incident.Found(devices=held["total"], newest=held["newest"]), held["done"]
+    found = incident.find(devices)
+    # Any time does when there is none: a device that signs in from now on stays.
+    return replace(found, newest=found.newest or get_device(request).now), 0
 
 
-def _revoke_and_log(request, devices: IssuedTokenQuerySet, reason: str, total: int):
+def _end_and_log(request, devices: IssuedTokenQuerySet, found: incident.Found, reason, limit=None):
     """End the devices, with a line in the history of each; yield how many each batch ended."""
     note = _note(request)
-    for batch, ended in flows.revoke_in_batches(
-        devices, reason=reason, by=request.user, note=note, tell=total <= flows.MAILED
+    for batch, ended in incident.end(
+        devices, found, by=request.user, note=note, reason=reason, limit=limit
     ):
         _log_revoked(request, batch, note)
         yield ended
@@ -173,7 +174,7 @@ def _done(request, ended: int, back: str, *, ends_here: bool):
 
 
 def _note(request) -> str:
-    return clean_text(request.POST.get("note", ""), flows.NOTE_LENGTH)
+    return clean_text(request.POST.get("note", ""), NOTE_LENGTH)
 
 
 def _held(request) -> list[tuple[str, str]]:

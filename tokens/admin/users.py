@@ -7,7 +7,7 @@ from django.utils.html import format_html, format_html_join
 from accounts.admin.users import UserAdmin
 from accounts.models import User
 from tokens.admin.display import ago, revoke_link
-from tokens.admin.revocation import SHOWN, RevokePages
+from tokens.admin.revocation import MAX_SHOWN, RevokePages
 from tokens.models import IssuedToken
 
 
@@ -60,7 +60,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
     def devices(self, user):
         live = user.devices.live()
         count = live.count()
-        shown = live.with_state().order_by("-last_seen_at")[:SHOWN]
+        shown = live.with_state().order_by("-last_seen_at")[:MAX_SHOWN]
         return format_html(
             "{}<br>{}{}",
             _counts(count, user.devices.count()),
@@ -71,7 +71,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
 
 def _counts(live: int, total: int) -> str:
     text = f"{live:,} live, {total - live:,} ended"
-    return f"{text}; the {SHOWN} seen last:" if live > SHOWN else text
+    return f"{text}; the {MAX_SHOWN} seen last:" if live > MAX_SHOWN else text
 
 
 def _line(user: User, device: IssuedToken) -> str:

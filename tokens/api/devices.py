@@ -9,7 +9,7 @@ from rest_framework import exceptions, generics
 from accounts.models import User
 from accounts.permissions import require_fresh
 from tokens import flows
-from tokens.browser import forget_cookie
+from tokens.browser import forget_handle
 from tokens.models import IssuedToken, State
 from tokens.serializers import DeviceSerializer
 
@@ -71,7 +71,7 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
             require_fresh(self.request)
         flows.end_own_device(self.request.auth, device)
         if device.pk == self.request.auth.pk:
-            forget_cookie(self.request)
+            forget_handle(self.request, device)
 
 
 def get_device_of(user: User, id: str) -> IssuedToken:

@@ -4,14 +4,14 @@ from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, serializers
 from rest_framework.response import Response
 
-from accounts.models import Role, User
+from accounts.models import Role
 from accounts.permissions import HasPermission, IsFresh
-from tokens import flows
 from tokens.api.staff import NoteSerializer
 from tokens.client import parse_network
-from tokens.flows import NAME_LENGTH
+from tokens.flows import incident
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.serializers import DeviceSerializer
+from tokens.user_agents import CLIENT_LENGTH
 
 
 class OwnedDeviceSerializer(DeviceSerializer):
@@ -41,10 +41,10 @@ class IncidentSerializer(NoteSerializer):
     signed_in_before = serializers.DateTimeField(required=False)
     not_seen_since = serializers.DateTimeField(required=False)
     os = serializers.CharField(
-        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Android, iOS."
+        max_length=CLIENT_LENGTH, required=False, help_text="As lists name it: Android, iOS."
     )
     client = serializers.CharField(
-        max_length=NAME_LENGTH, required=False, help_text="As lists name it: Firefox."
+        max_length=CLIENT_LENGTH, required=False, help_text="As lists name it: Firefox."
     )
     role = serializers.SlugRelatedField(
         slug_field="name", queryset=Role.objects.all(), required=False
@@ -80,7 +80,7 @@ class IncidentResultSerializer(serializers.Serializer):
     sample = OwnedDeviceSerializer(many=True, required=False)
 
 
-SAMPLE = 20  # devices that a dry run shows
+SAMPLE_SIZE = 20  # devices that a dry run shows
 
 
 class IncidentView(generics.GenericAPIView):
@@ -103,39 +103,29 @@ class IncidentView(generics.GenericAPIView):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
-        devices = IssuedToken.objects.matching(**asked["criteria"]).live()
+        devices = IssuedToken.objects.matching(**asked["criteria"])
         devices = devices.touchable_by(request.user).exclude(pk=request.auth.pk)
-        result = devices.summary()
-        result |= {"matched": result["devices"], "revoked": 0, "remaining": result["devices"]}
+        found = incident.find(devices)
+        result = {"matched": found.devices, "people": found.people}
+        result |= {"revoked": 0, "remaining": found.devices}
         if asked["dry_run"]:
-            result |= look_at(devices)
-        elif result["matched"]:
-            result["revoked"] = revoke_piece(devices, result, request.user, asked["note"])
-            result["remaining"] = devices.filter(created_at__lte=result["newest"]).count()
+            result |= look_at(devices.live())
+        elif found.devices:
+            ends = incident.end(
+                devices, found, by=request.user, note=asked["note"], limit=incident.PIECE_SIZE
+            )
+            result["revoked"] = sum(ended for _, ended in ends)
+            result["remaining"] = incident.left_of(devices, found).count()
         return Response(IncidentResultSerializer(result).data)
 
 
 def look_at(devices: IssuedTokenQuerySet) -> dict[str, Any]:
-    """What a dry run shows beside the counts."""
+    """What a dry run shows besides the counts."""
     groups = {
         title: [{"name": name, "count": count} for name, count in largest]
         for title, largest in devices.breakdown().items()
     }
     return {
-        "sample": devices.with_state().order_by("-created_at", "-pk")[:SAMPLE],
+        "sample": devices.with_state().order_by("-created_at", "-pk")[:SAMPLE_SIZE],
         "breakdown": groups,
     }
-
-
-def revoke_piece(devices: IssuedTokenQuerySet, found: dict[str, Any], by: User, note: str) -> int:
-    """End at most PIECE of the devices that were found; return how many."""
-    counted = devices.filter(created_at__lte=found["newest"])
-    tell = found["matched"] <= flows.MAILED
-    revoked = 0
-    for _, ended in flows.revoke_in_batches(
-        counted, reason=IssuedToken.Reason.INCIDENT, by=by, note=note, tell=tell
-    ):
-        revoked += ended
-        if revoked >= flows.PIECE:
-            break
-    return revoked

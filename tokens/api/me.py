@@ -1,5 +1,3 @@
-from django.db import transaction
-from django.utils.decorators import method_decorator
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.response import Response
@@ -38,7 +36,9 @@ class PasswordSerializer(CurrentPasswordSerializer):
 
 
 class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
-    """A change of one's own username or e-mail address."""
+    """A change of one's own username or email address. Not partial: the password is needed."""
+
+    required_in_patch = ("current_password",)
 
     username = UsernameField(required=False)
     current_password = PasswordField()
@@ -52,10 +52,10 @@ class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.Mode
         return self.check_password(password)
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordView(generics.GenericAPIView):
     """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
 
+    refuses = {"POST": (429,)}
     serializer_class = PasswordSerializer
 
     @extend_schema(request=PasswordSerializer, responses={200: PairSerializer, 204: None})
@@ -66,10 +66,10 @@ class PasswordView(generics.GenericAPIView):
         return renewed(request, lambda: flows.change_password(request.user, request.auth))
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class MeView(generics.GenericAPIView):
     """Who is signed in."""
 
+    refuses = {"PATCH": (409, 429)}
     serializer_class = ProfileSerializer
 
     @extend_schema(responses={200: UserSerializer})

@@ -1,6 +1,4 @@
 from django.contrib.auth import authenticate
-from django.db import transaction
-from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.response import Response
@@ -15,7 +13,7 @@ from accounts.serializers import (
 from accounts.throttling import check_password
 from tokens import flows
 from tokens.authentication import TokenRefused
-from tokens.browser import forget_cookie, keep_handle
+from tokens.browser import forget_handle, keep_handle
 from tokens.client import Client
 from tokens.models import IssuedToken
 from tokens.serializers import DeviceNameField, DeviceSerializer
@@ -73,10 +71,10 @@ class RevokedSerializer(serializers.Serializer):
 PAIRS = PairSerializer()  # one for all: DRF copies the fields of each, dearer than any query
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class LoginView(OpenView, generics.GenericAPIView):
     """Sign in on a new device. Sets no cookie."""
 
+    refuses = {"POST": (401, 429)}
     serializer_class = LoginSerializer
 
     @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
@@ -97,10 +95,10 @@ class LoginView(OpenView, generics.GenericAPIView):
         return pair_response(pair)
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class RefreshView(OpenView, generics.GenericAPIView):
     """The next pair for a refresh token. Send the same token and key again if no answer came."""
 
+    refuses = {"POST": (401,)}
     serializer_class = RefreshSerializer
 
     @extend_schema(
@@ -129,10 +127,10 @@ class RefreshView(OpenView, generics.GenericAPIView):
         return pair_response(pair)
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class ReauthenticateView(generics.GenericAPIView):
     """Give the password again, to be fresh. The device's former tokens or cookie end."""
 
+    refuses = {"POST": (429,)}
     serializer_class = ReauthenticateSerializer
 
     @extend_schema(request=ReauthenticateSerializer, responses={200: PairSerializer, 204: None})
@@ -148,7 +146,7 @@ class LogoutView(APIView):
     @extend_schema(request=None, responses={204: None})
     def post(self, request):
         flows.log_out(request.auth)
-        forget_cookie(request)
+        forget_handle(request, request.auth)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -170,7 +168,7 @@ class LogoutAllView(APIView):
     @extend_schema(request=None, responses={200: RevokedSerializer})
     def post(self, request):
         revoked = flows.log_out_all(request.user)
-        forget_cookie(request)
+        forget_handle(request, request.auth)
         return Response({"revoked": revoked})
 
 

@@ -10,8 +10,7 @@ from tokens.api.devices import DeviceListView, get_device_of
 from tokens.api.sign_in import (
     RevokedSerializer,
 )
-from tokens.flows import NOTE_LENGTH
-from tokens.models import IssuedTokenQuerySet
+from tokens.models import NOTE_LENGTH, IssuedTokenQuerySet
 
 
 class NoteSerializer(serializers.Serializer):

@@ -1,13 +1,11 @@
 """What happens to devices. The only place that joins a signature to a row.
 
-Plain values in, plain values out, no HTTP. No password is hashed here: callers verify it first
-and hand over the user they verified, so that no lock is held while Argon2 works.
+Plain values in, plain values out, no HTTP. No password is hashed here: callers verify it first and
+hand over the user they verified, so that no lock is held while Argon2 works.
 """
 
+from tokens.flows import incident
 from tokens.flows.ending import (
-    MAILED,
-    NOTE_LENGTH,
-    PIECE,
     end_by_mail,
     end_own_device,
     log_out,
@@ -15,10 +13,9 @@ from tokens.flows.ending import (
     log_out_others,
     purge,
     revoke_for_user,
-    revoke_in_batches,
     revoke_inactive,
 )
-from tokens.flows.login import NAME_LENGTH, issue_token, log_in, sign_in_browser
+from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused
 from tokens.flows.renewal import change_password, reauthenticate
@@ -26,10 +23,6 @@ from tokens.flows.rotation import refresh
 from tokens.flows.use import authenticate, authenticate_browser
 
 __all__ = [
-    "MAILED",
-    "NAME_LENGTH",
-    "NOTE_LENGTH",
-    "PIECE",
     "Pair",
     "Refused",
     "authenticate",
@@ -37,8 +30,10 @@ __all__ = [
     "change_password",
     "end_by_mail",
     "end_own_device",
+    "incident",
     "issue_token",
     "log_in",
+    "log_in_browser",
     "log_out",
     "log_out_all",
     "log_out_others",
@@ -47,7 +42,5 @@ __all__ = [
     "reauthenticate",
     "refresh",
     "revoke_for_user",
-    "revoke_in_batches",
     "revoke_inactive",
-    "sign_in_browser",
 ]

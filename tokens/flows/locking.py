@@ -1,7 +1,16 @@
+"""The lock on a user's row: each flow that adds devices, or ends several, holds it.
+
+So each such flow falls wholly before or wholly after another one. The lock is `no_key`, because
+`revoked_by` refers to users: staff who revoke each other at the same moment would otherwise wait
+for each other.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from django.db import router
+from django.db import router, transaction
 from django.db.models.functions import Now
 
 from accounts import compiled
@@ -10,13 +19,18 @@ from accounts.models import User
 from tokens.flows.refusals import Refused
 
 
-def lock(user: User) -> datetime:
-    """Lock the user's row and return the database's time.
+@contextmanager
+def locked(user: User) -> Iterator[None]:
+    """A transaction that holds the user's row."""
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        yield
 
-    Every flow that adds devices of a user or ends several locks this row, so that each falls
-    wholly before or after the other. `no_key`, because `revoked_by` refers to staff: those who
-    revoke each other at once would wait for each other. Raise Refused if the account is not what
-    was verified.
+
+def lock_verified(user: User) -> datetime:
+    """Lock the user's row, in a transaction, and return the database's time.
+
+    Raise Refused if the account is no longer as it was when its password was verified.
     """
     rows = compiled.select(router.db_for_write(User), _active_user).fetch(pk=user.pk)
     if not rows:

@@ -9,15 +9,14 @@ from accounts.models import User
 from accounts.text import clean_text
 from tokens import notices, signing
 from tokens.client import Client
-from tokens.flows.locking import lock
+from tokens.flows.locking import lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.pairs import Pair, access_token_of, pair_of
-from tokens.models import IssuedToken, State, idle_timeout, lifetime
+from tokens.models import NAME_LENGTH, IssuedToken, State, idle_timeout, lifetime
 from tokens.places import locate
 from tokens.statements import count_live
 from tokens.user_agents import DeviceType, parse_user_agent
 
-NAME_LENGTH = 64
 Kind = IssuedToken.Kind
 Reason = IssuedToken.Reason
 
@@ -29,21 +28,21 @@ def log_in(user: User, client: Client, *, name: str = "") -> Pair:
     """
     handle = signing.new_handle()
     with transaction.atomic():
-        now = lock(user)
+        now = lock_verified(user)
         device = _add_device(user, Kind.API, handle, client, now, name=name)
         User.objects.filter(pk=user.pk).update(last_login=now)
     _signed_in(device)
     return pair_of(device, handle)
 
 
-def sign_in_browser(user: User, client: Client, former_handle: str | None) -> str:
+def log_in_browser(user: User, client: Client, former_handle: str | None) -> str:
     """Sign the user in on a new `browser` device and return its handle.
 
     The device that this browser held before, whoever its user, is replaced.
     """
     handle = signing.new_handle()
     with transaction.atomic():
-        now = lock(user)
+        now = lock_verified(user)
         if former_handle:
             former = IssuedToken.objects.filter(hash=signing.hash_handle(former_handle))
             ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
@@ -60,7 +59,7 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
     """
     handle = signing.new_handle()
     with transaction.atomic():
-        now = lock(user)
+        now = lock_verified(user)
         device = _add_device(user, Kind.API, handle, Client(ip_address=None), now, name=name)
         device.device_type = DeviceType.SCRIPT
         device.authenticated_at = device.idle_at = None

@@ -8,7 +8,7 @@ from django.db.models import F
 
 from accounts.models import User
 from tokens import notices, signing
-from tokens.flows.locking import lock
+from tokens.flows.locking import lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.refusals import Refused
 from tokens.models import IssuedToken
@@ -23,7 +23,7 @@ def reauthenticate(device: IssuedToken, user: User) -> str:
     account or the device ended meanwhile.
     """
     with transaction.atomic():
-        handle = _renew(device, lock(user))
+        handle = _renew(device, lock_verified(user))
     log("password given again", device)
     return handle
 
@@ -36,7 +36,7 @@ def change_password(user: User, device: IssuedToken) -> str:
     saved. Raise Refused if the account or the device ended meanwhile.
     """
     with transaction.atomic():
-        now = lock(user)
+        now = lock_verified(user)
         others = user.devices.filter(revoked_at=None).exclude(pk=device.pk)
         ended = others.revoke(reason=Reason.PASSWORD, by=user)
         user.save(update_fields=["password"])

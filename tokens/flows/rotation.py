@@ -15,7 +15,7 @@ from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused, find, require_live
 from tokens.flows.use import sign_of_life
 from tokens.models import IssuedToken, IssuedTokenQuerySet
-from tokens.statements import assign, update_if
+from tokens.statements import update_if
 
 logger = logging.getLogger(__name__)
 Kind = IssuedToken.Kind
@@ -84,10 +84,7 @@ def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> 
         "confirmed": False,
         "attempt_hash": attempt_hash,
     }
-    if not update_if(_not_rotated, device, values):
-        return False
-    assign(device, values)
-    return True
+    return update_if(_not_rotated, device, values)
 
 
 def _not_rotated() -> IssuedTokenQuerySet:

@@ -8,7 +8,7 @@ from tokens.client import Client
 from tokens.flows.refusals import TOUCH_INTERVAL, Refused, find, require_live
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
-from tokens.statements import assign, update_if
+from tokens.statements import update_if
 
 Kind = IssuedToken.Kind
 
@@ -58,7 +58,6 @@ def _touch(device: IssuedToken, client: Client) -> None:
     if confirms:
         values["confirmed"] = True
     update_if(_not_confirmed if confirms else _not_seen, device, values)
-    assign(device, values)
 
 
 def _not_confirmed() -> IssuedTokenQuerySet:

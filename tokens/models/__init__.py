@@ -1,5 +1,21 @@
 from tokens.models.days import DailyCount
-from tokens.models.devices import IssuedToken, IssuedTokenQuerySet, idle_timeout, lifetime
+from tokens.models.devices import (
+    NAME_LENGTH,
+    NOTE_LENGTH,
+    IssuedToken,
+    IssuedTokenQuerySet,
+    idle_timeout,
+    lifetime,
+)
 from tokens.models.states import State
 
-__all__ = ["DailyCount", "IssuedToken", "IssuedTokenQuerySet", "State", "idle_timeout", "lifetime"]
+__all__ = [
+    "NAME_LENGTH",
+    "NOTE_LENGTH",
+    "DailyCount",
+    "IssuedToken",
+    "IssuedTokenQuerySet",
+    "State",
+    "idle_timeout",
+    "lifetime",
+]

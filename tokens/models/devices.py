@@ -12,9 +12,11 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from tokens.models.states import DevicesByState
-from tokens.user_agents import DeviceType, device_label
+from tokens.user_agents import CLIENT_LENGTH, USER_AGENT_LENGTH, DeviceType, device_label
 
-BATCHES_AHEAD = 20
+NAME_LENGTH = 64  # characters of the person's own name for a device
+NOTE_LENGTH = 500  # characters of staff's note
+BATCHES_AHEAD = 20  # whose keys are read at once
 
 
 class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
@@ -138,14 +140,14 @@ class IssuedToken(models.Model):
     confirmed = models.BooleanField(default=False)
     attempt_hash = models.BinaryField(max_length=32, null=True)
     rotated_ip = models.GenericIPAddressField(null=True)
-    rotated_user_agent = models.CharField(max_length=512, blank=True)
+    rotated_user_agent = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
     password_epoch = models.DateTimeField()
 
-    name = models.CharField(max_length=64, blank=True)
-    browser = models.CharField(max_length=64, blank=True)
-    os = models.CharField("OS", max_length=64, blank=True)
+    name = models.CharField(max_length=NAME_LENGTH, blank=True)
+    browser = models.CharField(max_length=CLIENT_LENGTH, blank=True)
+    os = models.CharField("OS", max_length=CLIENT_LENGTH, blank=True)
     device_type = models.CharField(max_length=7, choices=DeviceType, default=DeviceType.UNKNOWN)
-    user_agent = models.CharField(max_length=512, blank=True)
+    user_agent = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
 
     ip_address = models.GenericIPAddressField("IP address", null=True, db_index=True)
     last_ip = models.GenericIPAddressField("last IP address", null=True)
@@ -165,11 +167,11 @@ class IssuedToken(models.Model):
     # The name outlives the account that it was.
     revoked_by_name = models.CharField("revoked by", max_length=150, blank=True)
     revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
-    revoked_note = models.CharField("note", max_length=500, blank=True)
+    revoked_note = models.CharField("note", max_length=NOTE_LENGTH, blank=True)
 
     reuse_at = models.DateTimeField(null=True)
     reuse_ip = models.GenericIPAddressField(null=True)
-    reuse_user_agent = models.CharField(max_length=512, blank=True)
+    reuse_user_agent = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
 
     # Requests that a revoked device made after its end, counted at most once a minute.
     refused_count = models.PositiveIntegerField(default=0)

@@ -1,21 +1,11 @@
-from datetime import timedelta
+"""The words about a device, as filters. Each needs a device from `with_state()`."""
 
 from django import template
-from django.utils.timesince import timesince
 
-from tokens.models import IssuedToken
-from tokens.stories import ended_note, ended_text, refused_text
+from tokens import stories
 
 register = template.Library()
-for word in (ended_note, ended_text, refused_text):
-    register.filter(word)
-
-ACTIVE = timedelta(minutes=5)
-
-
-@register.filter
-def seen(device: IssuedToken) -> str:
-    """ "Active now" or "Last seen 3 hours ago", for a device from `with_state()`."""
-    if device.now - device.last_seen_at < ACTIVE:
-        return "Active now"
-    return f"Last seen {timesince(device.last_seen_at, device.now, depth=1)} ago"
+register.filter(stories.ended_note)
+register.filter(stories.ended_text)
+register.filter(stories.refused_text)
+register.filter("seen", stories.seen_text)

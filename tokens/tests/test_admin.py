@@ -238,7 +238,7 @@ def test_list_sorts_by_the_time_of_sign_in_alone(browser, support, api, alice, b
 
 
 def test_long_list_says_that_there_are_more(browser, support, alice, monkeypatch):
-    monkeypatch.setattr("accounts.admin.lists.COUNTED", 60)
+    monkeypatch.setattr("accounts.admin.lists.MAX_COUNTED", 60)
     make_devices(alice, 60)
     page = browser(support)
 
@@ -253,14 +253,14 @@ def test_long_list_says_that_there_are_more(browser, support, alice, monkeypatch
 
 
 def test_selection_of_a_long_list_is_all_of_it(browser, support, alice, monkeypatch):
-    monkeypatch.setattr("accounts.admin.lists.COUNTED", 60)
+    monkeypatch.setattr("accounts.admin.lists.MAX_COUNTED", 60)
     devices = make_devices(alice, 80)
     answer = select(browser(support), devices[:1], "?q=alice", select_across="1")
     assert "These 80 devices" in text_of(answer)
 
 
 def test_search_says_that_more_users_start_so(browser, support, api, monkeypatch):
-    monkeypatch.setattr("accounts.admin.users.FOUND", 2)
+    monkeypatch.setattr("accounts.admin.users.MAX_FOUND", 2)
     for number in range(3):
         api(make_user(f"many{number}"))
     page = browser(support)

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import resolve
 from django.utils import timezone
 
-from accounts.built_in_roles import BUILT_IN
+from accounts.built_in_roles import declared_permissions
 from accounts.models import Role, Throttle, User
 from accounts.tests.test_admin import make_role, permission, stored_form
 from accounts.throttling import subjects
@@ -456,7 +456,7 @@ def world(api, browser, alice, support, manager, root, age):
     boss = make_user("boss", is_staff=True, is_superuser=True)
     auditor = make_user("auditor", is_staff=True)
     auditor.roles.add(make_role("powers", "accounts.view_user", "auth.change_permission"))
-    labels = set(BUILT_IN["admin"][1]) - {REVOKE}
+    labels = declared_permissions("admin") - {REVOKE}
     keeper.roles.add(make_role("keepers", *labels))
     User.objects.update(email_verified_at=alice.date_joined)
     thieves = {"REMOTE_ADDR": "203.0.113.7"}

@@ -211,7 +211,7 @@ def test_an_old_password_is_asked_for_and_nothing_is_lost(browser, support, stol
 def test_many_end_in_pieces_and_the_page_shows_how_far(
     browser, support, alice, bob, api, monkeypatch, mailoutbox, django_capture_on_commit_callbacks
 ):
-    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    monkeypatch.setattr("tokens.flows.incident.PIECE_SIZE", 1000)
     make_devices(alice, 2500, ip_address=THIEVES)
     page = browser(support)
 
@@ -233,7 +233,7 @@ def test_many_end_in_pieces_and_the_page_shows_how_far(
 
 
 def test_own_device_ends_last_of_all_the_pieces(browser, support, alice, monkeypatch):
-    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    monkeypatch.setattr("tokens.flows.incident.PIECE_SIZE", 1000)
     make_devices(alice, 1500)
     page = browser(support)
 
@@ -313,7 +313,7 @@ def test_the_api_never_ends_the_device_that_asks(api, support, stolen):
 
 
 def test_the_api_ends_many_in_pieces(api, support, alice, monkeypatch):
-    monkeypatch.setattr("tokens.flows.PIECE", 1000)
+    monkeypatch.setattr("tokens.flows.incident.PIECE_SIZE", 1000)
     make_devices(alice, 1500, ip_address=THIEVES)
     staff = api(support)
     asked = {"network": NETWORK, "dry_run": False}

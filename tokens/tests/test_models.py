@@ -220,14 +220,18 @@ def test_password_change_writes_nothing_but_the_password(api, alice):
     assert stored.check_password("a wholly different sentence")
 
 
-def test_revocation_of_many_cuts_the_note_and_logs_each_batch(api, alice, root, caplog):
+def end_all_of(user, **kwargs):
+    """End the user's devices as an incident does; how many each batch ended."""
+    devices = user.devices.all()
+    found = flows.incident.find(devices)
+    return [ended for _, ended in flows.incident.end(devices, found, **kwargs)]
+
+
+def test_incident_cuts_the_note_and_logs_each_batch(api, alice, root, caplog, monkeypatch):
+    monkeypatch.setattr(flows.incident, "BATCH_SIZE", 2)
     phones = [api(alice) for _ in range(3)]
 
-    pieces = flows.revoke_in_batches(
-        alice.devices.all(), reason="incident", by=root, note="x" * 501, size=2
-    )
-
-    assert [ended for _, ended in pieces] == [2, 1]
+    assert end_all_of(alice, by=root, note="x" * 501) == [2, 1]
     assert {phone.device.revoked_note for phone in phones} == {"x" * 500}
     lines = [line for line in caplog.records if line.message == "devices revoked"]
     assert [(line.count, line.reason, line.by) for line in lines] == [
@@ -236,11 +240,10 @@ def test_revocation_of_many_cuts_the_note_and_logs_each_batch(api, alice, root, 
     ]
 
 
-def test_revocation_of_many_needs_no_note(api, alice):
+def test_incident_needs_no_note(api, alice):
     phone = api(alice)
 
-    for _ in flows.revoke_in_batches(alice.devices.all(), reason="incident"):
-        pass
+    assert end_all_of(alice) == [1]
 
     assert phone.device.revoked_note == ""
 

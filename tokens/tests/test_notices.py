@@ -389,14 +389,15 @@ def test_revocation_of_what_had_ended_is_not_told(api, alice, support, mails_of)
     assert mails_of(lambda: flows.revoke_for_user(alice, devices, by=support)) == []
 
 
-def test_batches_are_told_once_to_each_person(api, alice, bob, root, mails_of):
+def test_batches_are_told_once_to_each_person(api, alice, bob, root, mails_of, monkeypatch):
+    monkeypatch.setattr(flows.incident, "BATCH_SIZE", 2)
     for _ in range(3):
         api(alice)
     api(bob)
 
     def act():
         devices = IssuedToken.objects.all()
-        for _ in flows.revoke_in_batches(devices, reason="incident", note="A leak.", size=2):
+        for _ in flows.incident.end(devices, flows.incident.find(devices), note="A leak."):
             pass
 
     messages = mails_of(act)

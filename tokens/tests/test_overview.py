@@ -148,7 +148,7 @@ def test_who_may_not_see_devices_sees_no_overview(db, browser, labels):
 
 def test_an_estimate_is_close_to_the_truth(alice, monkeypatch):
     """Ten thousand of twenty thousand are looked at. Five standard errors: 7 %."""
-    monkeypatch.setattr("tokens.overview.SAMPLED", 1000)
+    monkeypatch.setattr("tokens.overview.SAMPLE_SIZE", 1000)
     make_devices(alice, 1500, os="iOS")
     make_devices(alice, 500, os="Windows", revoked_at=days_ago(1), revoked_reason="staff")
     live = live_by_os()
@@ -158,13 +158,13 @@ def test_an_estimate_is_close_to_the_truth(alice, monkeypatch):
 
 
 def test_up_to_the_sample_nothing_is_estimated(alice, monkeypatch):
-    monkeypatch.setattr("tokens.overview.SAMPLED", 10)
+    monkeypatch.setattr("tokens.overview.SAMPLE_SIZE", 10)
     make_devices(alice, 10)
     assert (live_by_os().total, live_by_os().estimated) == (10, False)
 
 
 def test_an_estimate_is_rounded_to_what_it_knows(alice, monkeypatch):
-    monkeypatch.setattr("tokens.overview.SAMPLED", 2)
+    monkeypatch.setattr("tokens.overview.SAMPLE_SIZE", 2)
     for number in (1, 2, 3):
         make_devices(alice, 1, id=uuid.UUID(int=number * 2**112))
     assert live_by_os().total == 43700  # two in 3 of 65536 parts of the space

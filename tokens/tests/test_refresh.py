@@ -392,18 +392,3 @@ def test_late_confirmation_never_confirms_a_later_generation(phone):
     phone.get("me", **former)
 
     assert phone.device.confirmed is False
-
-
-@pytest.mark.asvs("10.4.5", "16.5.3")
-@pytest.mark.django_db(transaction=True)
-def test_reuse_outlives_its_refusal_under_atomic_requests(api, alice, settings):
-    phone = api(alice)
-    old = phone.pair["refresh_token"]
-    connection.settings_dict["ATOMIC_REQUESTS"] = True
-    try:
-        phone.keep(refresh(phone).json())
-        phone.keep(refresh(phone).json())
-        assert_refused(refresh(phone, old), "refresh_invalid")
-    finally:
-        connection.settings_dict["ATOMIC_REQUESTS"] = False
-    assert phone.device.revoked_reason == "reuse"

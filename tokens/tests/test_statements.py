@@ -6,6 +6,7 @@ from threading import Barrier, Thread
 
 import pytest
 from django.db import connection, connections, models
+from django.db.models import OuterRef, Subquery
 from django.test import override_settings
 from django.utils import timezone
 
@@ -366,3 +367,11 @@ def test_router_chooses_the_database(alice, request):
     assert_same(device, expected)
     assert_same(device.user, expected.user)
     assert device._state.db == device.user._state.db == "replica"
+
+
+def test_column_with_a_from_of_its_own_is_refused():
+    """Its SQL could not be told from the rest, and columns would shift."""
+    newest = IssuedToken.objects.filter(user=OuterRef("pk")).values("created_at")[:1]
+
+    with pytest.raises(ValueError, match="a FROM of its own"):
+        compiled.select("default", lambda: User.objects.annotate(newest=Subquery(newest)))

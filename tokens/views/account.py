@@ -6,7 +6,6 @@ from django.contrib import messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -38,7 +37,6 @@ class AccountView(View):
         return redirect("account")
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class DataView(View):
     """Everything held about the person, as JSON, once the password is given."""
@@ -56,7 +54,6 @@ class DataView(View):
         return JsonResponse(data_of(request.user), headers=headers, json_dumps_params={"indent": 2})
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class DeleteView(View):
     """The end of the account and of all its devices. Always asks for the password."""

@@ -7,20 +7,19 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.db.models.functions import Now
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views import View
 
-from tokens import flows, notices
+from tokens import flows, notices, stories
 from tokens.forms import RenameForm
 from tokens.models import IssuedToken, State
 from tokens.step_up import StepUpForm, renew
 
 PAGE_SIZE = 20
-ENDED_SHOWN = 50
+MAX_ENDED = 50
 
 
 @method_decorator(login_required, name="dispatch")
@@ -34,7 +33,8 @@ class DevicesView(View):
         context = {
             "current": devices.get(pk=request.device.pk),
             "others": page,
-            "ended": devices.ended_since(Now() - settings.DEVICE_RETENTION)[:ENDED_SHOWN],
+            "ended": devices.ended_since(Now() - settings.DEVICE_RETENTION)[:MAX_ENDED],
+            "retention": stories.in_words(settings.DEVICE_RETENTION),
             "rename_form": RenameForm(),
         }
         return render(request, "devices/list.html", context)
@@ -54,7 +54,6 @@ class RenameView(View):
         return redirect("devices")
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class SignOutView(View):
     """Confirm, with the password if need be, and end one other device."""
@@ -78,7 +77,6 @@ class SignOutView(View):
         return form.mark(render(request, "devices/sign_out.html", context))
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 @method_decorator(login_required, name="dispatch")
 class SignOutOthersView(View):
     """Confirm, with the password if need be, and end all other devices."""

@@ -4,7 +4,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
@@ -12,11 +11,10 @@ from django.utils.decorators import method_decorator
 from accounts import throttling
 from accounts.forms import ForgottenPasswordForm, LoginForm
 from tokens import flows, notices
-from tokens.browser import SIGNED_OUT_KEY, keep_handle
+from tokens.browser import keep_handle, pop_signed_out
 from tokens.forms import PasswordChangeForm
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class LoginView(auth_views.LoginView):
     """The one sign-in page, for pages, admin and browsable API."""
 
@@ -26,7 +24,7 @@ class LoginView(auth_views.LoginView):
     def get_context_data(self, **kwargs):
         """Say why a device was signed out, once, and to whom a page was refused."""
         return super().get_context_data(
-            signed_out=self.request.session.pop(SIGNED_OUT_KEY, None),
+            signed_out=pop_signed_out(self.request),
             refused_user=self.request.user if self.get_redirect_url() else None,
             signup_open=settings.SIGNUP_OPEN,
             **kwargs,
@@ -36,7 +34,6 @@ class LoginView(auth_views.LoginView):
         return form.mark(super().form_invalid(form))
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordChangeView(auth_views.PasswordChangeView):
     """Change the password: every other device ends, this one stays."""
 
@@ -61,7 +58,6 @@ class PasswordChangeView(auth_views.PasswordChangeView):
         return redirect(self.get_success_url())
 
 
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
 class PasswordResetView(auth_views.PasswordResetView):
     """Mail a link, if the address is a verified one; the answer is the same if it is not."""
 

@@ -4,10 +4,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.text import clean_text
 from tokens import flows
-from tokens.authentication import SENTENCES
 from tokens.management.arguments import duration, find_user, word
-from tokens.models import IssuedToken
+from tokens.models import NAME_LENGTH, IssuedToken
 from tokens.serializers import DeviceSerializer
+from tokens.stories import REFUSALS
 
 
 class Command(BaseCommand):
@@ -32,12 +32,12 @@ class Command(BaseCommand):
 
     def handle(self, *, username, name, expires, as_json, **options):
         user = find_user(username)
-        if not clean_text(name, flows.NAME_LENGTH) or len(name) > flows.NAME_LENGTH:
-            raise CommandError(f"The name must have 1 to {flows.NAME_LENGTH} characters.")
+        if not clean_text(name, NAME_LENGTH) or len(name) > NAME_LENGTH:
+            raise CommandError(f"The name must have 1 to {NAME_LENGTH} characters.")
         try:
             device, token = flows.issue_token(user, name=name, lasts=expires)
         except flows.Refused as refusal:
-            raise CommandError(f"No token for {user}. {SENTENCES[refusal.code]}") from None
+            raise CommandError(f"No token for {user}. {REFUSALS[refusal.code]}") from None
         if as_json:
             self.stdout.write(_as_json(device, token, int(expires.total_seconds())))
             return

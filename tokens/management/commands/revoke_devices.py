@@ -4,12 +4,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tokens import flows
+from tokens.flows import incident
 from tokens.management.progress import progress_bar
 from tokens.management.selection import add_predicates, read_criteria
 from tokens.management.tables import device_table
-from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 
-SAMPLE = 10
+SAMPLE_SIZE = 10  # devices that a dry run shows
 TITLES = {"os": "OS", "browser": "client", "kind": "kind", "location": "place"}
 
 
@@ -34,26 +35,26 @@ class Command(BaseCommand):
         criteria = read_criteria(options)
         _check(options, criteria)
         devices = IssuedToken.objects.matching(**criteria).live()
-        summary = devices.summary()
-        revoked = 0 if options["dry_run"] else _revoke(devices, summary, criteria, options)
+        found = incident.find(devices)
+        revoked = 0 if options["dry_run"] else _revoke(devices, found, criteria, options)
         if options["as_json"]:
-            self.stdout.write(json.dumps({"matched": summary["devices"], "revoked": revoked}))
+            self.stdout.write(json.dumps({"matched": found.devices, "revoked": revoked}))
         elif options["dry_run"]:
-            self._show(devices, summary)
+            self._show(devices, found)
         else:
             self.stdout.write(f"Revoked {_devices(revoked)}.")
 
-    def _show(self, devices: IssuedTokenQuerySet, summary: dict[str, Any]) -> None:
-        matched = summary["devices"]
+    def _show(self, devices: IssuedTokenQuerySet, found: incident.Found) -> None:
+        matched = found.devices
         if matched:
-            sample = devices.with_state().order_by("-created_at", "-pk")[:SAMPLE]
+            sample = devices.with_state().order_by("-created_at", "-pk")[:SAMPLE_SIZE]
             self.stdout.write(device_table(sample))
-        if matched > SAMPLE:
-            self.stdout.write(f"... and {matched - SAMPLE} more:")
+        if matched > SAMPLE_SIZE:
+            self.stdout.write(f"... and {matched - SAMPLE_SIZE} more:")
             for title, groups in devices.breakdown().items():
                 listed = ", ".join(f"{name or 'unknown'} {count}" for name, count in groups)
                 self.stdout.write(f"  by {TITLES[title]}: {listed}")
-        self.stdout.write(f"Would revoke {_devices(matched)}{_of_people(summary)}.")
+        self.stdout.write(f"Would revoke {_devices(matched)}{_of_people(found.people)}.")
         self.stdout.write("Nothing was changed.")
 
 
@@ -62,28 +63,22 @@ def _check(options: dict[str, Any], criteria: dict[str, Any]) -> None:
         raise CommandError("--all stands alone: leave it out to revoke only what you describe.")
     if not options["all"] and not criteria:
         raise CommandError("Say which devices, by --user, --ip or the like, or --all.")
-    if len(options["note"]) > flows.NOTE_LENGTH:
-        raise CommandError(f"The note is longer than {flows.NOTE_LENGTH} characters.")
+    if len(options["note"]) > NOTE_LENGTH:
+        raise CommandError(f"The note is longer than {NOTE_LENGTH} characters.")
 
 
 def _revoke(
     devices: IssuedTokenQuerySet,
-    summary: dict[str, Any],
+    found: incident.Found,
     criteria: dict[str, Any],
     options: dict[str, Any],
 ) -> int:
-    """End the devices that were counted: whoever signs in again meanwhile stays."""
     note = options["note"]
     if "user" in criteria:
         return flows.revoke_for_user(criteria["user"], devices, by=None, note=note)
-    if not summary["devices"]:
-        return 0
-    counted = devices.filter(created_at__lte=summary["newest"])
     revoked = 0
-    with progress_bar(summary["devices"], hidden=options["as_json"]) as bar:
-        tell = summary["devices"] <= flows.MAILED
-        reason = IssuedToken.Reason.INCIDENT
-        for _, ended in flows.revoke_in_batches(counted, reason=reason, note=note, tell=tell):
+    with progress_bar(found.devices, hidden=options["as_json"]) as bar:
+        for _, ended in incident.end(devices, found, note=note) if found.devices else ():
             revoked += ended
             bar.update(ended)
     return revoked
@@ -93,7 +88,7 @@ def _devices(count: int) -> str:
     return "1 live device" if count == 1 else f"{count} live devices"
 
 
-def _of_people(summary: dict[str, Any]) -> str:
-    if not summary["people"]:
+def _of_people(count: int) -> str:
+    if not count:
         return ""
-    return " of 1 person" if summary["people"] == 1 else f" of {summary['people']} people"
+    return " of 1 person" if count == 1 else f" of {count} people"

@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from config.management.commands import doctor
 from tokens.keys import generate_signing_key
-from tokens.management.commands import doctor
 from tokens.models import IssuedToken
 
 SMTP = "accounts.mail.BackgroundSMTPBackend"
@@ -188,7 +188,7 @@ def test_devices_that_nobody_purges_are_a_warning(settings, api, alice, age, mon
     age(phone.device, days=2)
     assert examine()[0]["purge"] == ("warning", "Devices long past their retention: 1.")
 
-    monkeypatch.setattr(doctor, "COUNTED", 0)
+    monkeypatch.setattr(doctor, "MAX_COUNTED", 0)
     assert examine()[0]["purge"][1].endswith("More than 0.")
     assert IssuedToken.objects.filter(pk=phone.device.pk).exists()
 

@@ -23,7 +23,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 CLOCKS_APART = timedelta(seconds=5)
 PLACES_OLD = timedelta(days=365)
 PURGE_LATE = timedelta(days=2)  # it runs daily
-COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,10 @@ def static_files() -> Finding:
 
 
 def purge() -> Finding:
-    waiting = IssuedToken.objects.past_retention(PURGE_LATE)[: COUNTED + 1].count()
+    waiting = IssuedToken.objects.past_retention(PURGE_LATE)[: MAX_COUNTED + 1].count()
     if not waiting:
         return Finding(OK, "No device is long past its retention.")
-    count = f"More than {COUNTED:,}" if waiting > COUNTED else f"{waiting:,}"
+    count = f"More than {MAX_COUNTED:,}" if waiting > MAX_COUNTED else f"{waiting:,}"
     return Finding(
         WARNING, f"Devices long past their retention: {count}.", "Run purge_devices daily."
     )

@@ -1,0 +1,50 @@
+import importlib
+import sys
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from config.checks import check_at_start
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_is(settings):
+    """Making an application configures the logging again, which takes pytest's handlers away."""
+    settings.LOGGING_CONFIG = None
+
+
+def start(server):
+    """Make the application as a server does, for the first time in its process."""
+    sys.modules.pop(f"config.{server}", None)
+    return importlib.import_module(f"config.{server}").application
+
+
+@pytest.mark.asvs("15.4.2")
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+def test_atomic_requests_do_not_start(server, monkeypatch):
+    """No refusal rolls back what it recorded, and no lock waits for a password hash."""
+    monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
+
+    with pytest.raises(SystemCheckError, match=r"config\.E001"):
+        call_command("check")
+    with pytest.raises(ImproperlyConfigured, match="ATOMIC_REQUESTS is on for the database"):
+        start(server)
+
+
+def test_warning_is_logged_once_at_start(settings, caplog):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+    check_at_start()
+
+    [record] = [record for record in caplog.records if record.message == "unsafe configuration"]
+    assert record.check == "tokens.W001"
+
+
+def test_silenced_check_starts(settings, monkeypatch):
+    monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
+    settings.SILENCED_SYSTEM_CHECKS = ["config.E001"]
+
+    assert start("wsgi")

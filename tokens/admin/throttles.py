@@ -1,0 +1,15 @@
+from django.contrib import admin
+
+from accounts import throttling
+from accounts.admin.throttles import ThrottleAdmin
+from accounts.models import Throttle
+from tokens.models import IssuedToken
+
+
+@admin.register(Throttle)
+class ThrottleWithDevicesAdmin(ThrottleAdmin):
+    """Also knows the counts on the devices of superusers."""
+
+    def of_superusers(self):
+        devices = IssuedToken.objects.filter(user__is_superuser=True)
+        return throttling.of_superusers(devices.values_list("pk", flat=True))

@@ -1,0 +1,79 @@
+"""The end of many people's devices: count them, freeze the newest, end them piece by piece.
+
+Used by the API, the admin and the command, so that all three end the same devices: those that were
+counted. A person who signs in again meanwhile stays signed in.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import User
+from accounts.text import clean_text
+from tokens import notices
+from tokens.flows.log import log_revocation
+from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
+
+# Devices. If more end, nobody is mailed: so many mails arrive late and are taken for spam.
+MAX_MAILED = 1000
+# Devices that one request ends, so that it stays within a server's time limit.
+PIECE_SIZE = 10_000
+BATCH_SIZE = 1000  # devices a transaction, so that no lock is held for long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Live devices as they were counted: how many, of how many people, when the newest signed in.
+
+    Without a `newest`, none is left out.
+    """
+
+    devices: int
+    people: int = 0
+    newest: datetime | None = None
+
+    @property
+    def is_mailed(self) -> bool:
+        """Whether the people are mailed; otherwise they read the note at their next request."""
+        return self.devices <= MAX_MAILED
+
+
+def find(devices: IssuedTokenQuerySet) -> Found:
+    """Count the live devices in `devices`."""
+    return Found(**devices.live().summary())
+
+
+def end(
+    devices: IssuedTokenQuerySet,
+    found: Found,
+    *,
+    by: User | None = None,
+    note: str = "",
+    reason: str = IssuedToken.Reason.INCIDENT,
+    limit: int | None = None,
+) -> Iterator[tuple[IssuedTokenQuerySet, int]]:
+    """End the live `devices` that were found, in batches; yield each batch and how many it ended.
+
+    Stop once `limit` devices have ended. The people are mailed after the last batch.
+    """
+    note = clean_text(note, NOTE_LENGTH)
+    owners: Counter[User] = Counter()
+    total = 0
+    for batch in left_of(devices, found).in_batches(BATCH_SIZE):
+        if found.is_mailed:
+            owners.update(device.user for device in batch.live().select_related("user"))
+        ended = batch.live().revoke(reason=reason, by=by, note=note)
+        log_revocation(ended, reason, by=by)
+        yield batch, ended
+        total += ended
+        if limit is not None and total >= limit:
+            break
+    for user, count in owners.items():
+        notices.tell_of_revocation(user, count=count, reason=reason, note=note)
+
+
+def left_of(devices: IssuedTokenQuerySet, found: Found) -> IssuedTokenQuerySet:
+    """Those of the found devices that are still live."""
+    live = devices.live()
+    return live if found.newest is None else live.filter(created_at__lte=found.newest)
