@@ -4,13 +4,15 @@ from django.apps import AppConfig
 class TokensConfig(AppConfig):
     name = "tokens"
     verbose_name = "Devices"
+    # What the built-in roles of accounts may do with devices.
     role_permissions = {
         "admin": [f"tokens.{act}_issuedtoken" for act in ("view", "change", "delete", "revoke")],
         "support": ["tokens.view_issuedtoken", "tokens.revoke_issuedtoken"],
     }
 
     def ready(self):
+        # Imported here, because checks, lookups and receivers register themselves on import.
         from tokens import checks, lookups, receivers, signing  # noqa: F401
 
-        # An unusable key stops the start of whatever is started: a server or a command.
+        # Read the keys now, so that an unusable key stops the start of a server or a command.
         signing.key_ring()

@@ -1,3 +1,5 @@
+"""How the API finds the device of a request: by its access token, or by its session cookie."""
+
 import re
 
 from django.conf import settings
@@ -13,8 +15,9 @@ from tokens.client import Client
 from tokens.flows.log import log_fields
 from tokens.stories import REFUSALS
 
+# The header means a bearer token, whether it is well formed or not.
 SCHEME = re.compile(r"bearer(?![^\W_])", re.IGNORECASE)
-# RFC 6750, section 2.1. A comma is what servers make of a repeated header.
+# RFC 6750, section 2.1. Servers join a repeated header with a comma, which never matches.
 BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 
 
@@ -28,7 +31,7 @@ class InvalidRequest(APIException):
 
 
 class TokenRefused(Unauthorized):
-    """A credential that was read and is not accepted."""
+    """A credential that can be read but is not accepted (RFC 6750, section 3.1)."""
 
     auth_header = f'{CHALLENGE}, error="invalid_token"'
 
@@ -39,10 +42,10 @@ class TokenRefused(Unauthorized):
 
 
 class IssuedTokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <access token>`, accepted only while its device is live.
+    """Accepts `Authorization: Bearer <access token>` while its device is live.
 
-    `request.user` is the person, `request.auth` the device. A token that is refused is an error
-    whatever cookie comes with it.
+    `request.user` is the person, and `request.auth` the device. A refused token is an error, even
+    if a good session cookie comes with it.
     """
 
     def authenticate(self, request):
@@ -66,7 +69,7 @@ class IssuedTokenAuthentication(BaseAuthentication):
 
 
 class BrowserDeviceAuthentication(SessionAuthentication):
-    """The browser device of the session cookie; writes need a CSRF token."""
+    """Accepts the session cookie of a live browser device. Writes need a CSRF token as well."""
 
     def authenticate(self, request):
         device = get_device(request._request)

@@ -1,7 +1,7 @@
-"""The session of a browser and its device: the one room where both meet.
+"""The session of a browser and its device. No other module joins the two.
 
-The session cookie holds the handle of a `browser` device. The device's row decides whether the
-browser is signed in. When it says no, the session keeps why, for the next sign-in page.
+The session cookie holds the handle of a `browser` device. The row of the device decides whether the
+browser is signed in. If it is not, the session keeps the reason for the next sign-in page.
 """
 
 import logging
@@ -28,7 +28,7 @@ def get_device(request: HttpRequest) -> IssuedToken | None:
 
 
 def remember_former_handle(request) -> None:
-    """Note the handle that the request came with, before `login()` flushes the session."""
+    """Note the handle that the request came with. `login()` may flush the session afterwards."""
     request.former_handle = request.session.get(HANDLE_KEY)
 
 
@@ -42,13 +42,16 @@ def keep_handle(request, handle: str) -> None:
 
 
 def forget_handle(request, device: IssuedToken) -> None:
-    """Leave no cookie of a device that has just ended. An `api` device has none."""
+    """Flush the session of a browser device that has just ended. An `api` device has no session."""
     if device.kind == IssuedToken.Kind.BROWSER:
         request.session.flush()
 
 
 def refuse(request: HttpRequest, refusal: flows.Refused) -> None:
-    """Flush the session of a device that was refused, and keep why in the new one."""
+    """Flush the session of a device that was refused, and keep the reason in the new session.
+
+    `token_invalid` keeps no reason, because no device has that handle.
+    """
     request.session.flush()
     logger.info("request refused", extra={"status": 302, "code": refusal.code})
     if refusal.code != "token_invalid":
@@ -65,7 +68,10 @@ def was_signed_out(request: HttpRequest) -> bool:
 
 
 def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
-    """Why the device was refused, told once: its `text` and staff's `note`."""
+    """Why the device was refused, as `text` and staff's `note`, or None.
+
+    The session forgets it, so that the person is told once.
+    """
     kept = request.session.pop(SIGNED_OUT_KEY, None)
     if kept is None:
         return None

@@ -8,7 +8,7 @@ ENDS_ANYWAY = "A device ends at its lifetime at the latest. Lower the timeout."
 
 @register()
 def check_lifetimes(app_configs, **kwargs):
-    """Limits of single lifetimes, and timeouts that would never come."""
+    """Refuse a lifetime above its limit, and an idle timeout that is longer than the lifetime."""
     wrong = {
         "tokens.E001": (
             settings.ACCESS_TOKEN_LIFETIME.total_seconds() > 900,
@@ -40,6 +40,7 @@ def check_lifetimes(app_configs, **kwargs):
 
 @register()
 def check_session_engine(app_configs, **kwargs):
+    """Warn of an engine that stores sessions: a copy of its store would sign people in."""
     if settings.SESSION_ENGINE.endswith(".signed_cookies"):
         return []
     return [

@@ -1,7 +1,7 @@
-"""Who is asking: the address, the place and the program of a request, as text for people.
+"""Who sends a request: its address and its user agent, as text.
 
-Nothing here decides whether somebody is let in: a user agent and a place are hearsay. The
-address alone is trustworthy, because `client_address` believes only the configured proxies.
+A user agent is only what a program says about itself, so it decides nothing. The address can be
+trusted, because `client_address` believes only the configured proxies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HOST_WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """Who is asking: the trusted address and the user agent.
+    """Who sends a request: the trusted address and the user agent.
 
-    The address is canonical text without port, zone or IPv4 mapping, or None when the connection
-    has none. The user agent is as sent, but printable and at most 512 characters.
+    The address is canonical text without port, zone or IPv4 mapping. It is None if the connection
+    has no address. The user agent is printable text, cut to 512 characters.
     """
 
     ip_address: str | None
@@ -35,8 +35,8 @@ class Client:
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Client:
-        """Read REMOTE_ADDR, which the middleware has made trustworthy, and the User-Agent."""
-        address = _parse_address(request.META.get("REMOTE_ADDR", ""))
+        """Read the User-Agent, and REMOTE_ADDR, which a middleware has made trustworthy."""
+        address = parse_address(request.META.get("REMOTE_ADDR", ""))
         return cls(
             ip_address=str(address) if address else None,
             user_agent=clean_text(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_LENGTH),
@@ -48,16 +48,16 @@ def client_address(
     forwarded_for: str,
     trusted_proxies: Sequence[IPv4Network | IPv6Network],
 ) -> str | None:
-    """Return the nearest address that is not a trusted proxy, or None without a peer address.
+    """The nearest address that is not a trusted proxy. None if `remote_addr` holds no address.
 
-    X-Forwarded-For is read from the right and only as far as trusted hops vouch for it, at most
-    32 of them; at garbage the last good address stands.
+    X-Forwarded-For is read from the right, at most 32 hops. Each further hop is read only if the
+    hop before it is a trusted proxy. If a hop is not an address, the last good address counts.
     """
-    address = _parse_address(remote_addr)
+    address = parse_address(remote_addr)
     for hop in reversed(forwarded_for.rsplit(",", MAX_FORWARDED_HOPS - 1)):
         if not _is_within(address, trusted_proxies):
             break
-        forwarded = _parse_address(hop)
+        forwarded = parse_address(hop)
         if forwarded is None:
             break
         address = forwarded
@@ -65,9 +65,10 @@ def client_address(
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """An address or a CIDR block; IPv4 inside IPv6 as the IPv4 that devices are stored with.
+    """The network of an address or a CIDR block. IPv4 inside IPv6 becomes plain IPv4.
 
-    Raise ValueError, also for a zone (`%eth0`): it means nothing outside its own host.
+    Devices store plain IPv4 as well. Raise ValueError for any other text, and for a zone (`%eth0`),
+    because a zone means something only on its own host.
     """
     if "%" in text:
         raise ValueError(f"{text!r} has a zone")
@@ -80,18 +81,12 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 
 def is_trusted(remote_addr: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether the peer is one of the proxies whose forwarding headers count."""
-    return _is_within(_parse_address(remote_addr), trusted_proxies)
+    return _is_within(parse_address(remote_addr), trusted_proxies)
 
 
-def _is_within(
-    address: IPv4Address | IPv6Address | None,
-    networks: Sequence[IPv4Network | IPv6Network],
-) -> bool:
-    return address is not None and any(address in network for network in networks)
-
-
-@lru_cache(maxsize=256)  # asked by the middleware and then again in the same request
-def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+@lru_cache(maxsize=256)  # each request parses the same address several times
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address without port, zone or IPv4 mapping. None if the text holds no address."""
     text = text.strip()
     match = HOST_WITH_PORT.fullmatch(text)
     try:
@@ -101,3 +96,10 @@ def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv4Address):
         return address
     return address.ipv4_mapped or IPv6Address(int(address))
+
+
+def _is_within(
+    address: IPv4Address | IPv6Address | None,
+    networks: Sequence[IPv4Network | IPv6Network],
+) -> bool:
+    return address is not None and any(address in network for network in networks)

@@ -9,7 +9,7 @@ from tokens.models import NAME_LENGTH
 
 
 class PasswordChangeForm(ThrottledForm, auth_forms.PasswordChangeForm):
-    """Django's own, with the count of the device for wrong passwords."""
+    """Django's form. Wrong passwords are counted for the device, and limited."""
 
     def __init__(self, *args, device, **kwargs):
         super().__init__(*args, **kwargs)
@@ -33,4 +33,4 @@ class RenameForm(forms.Form):
 
 
 class DeviceForm(RenameForm, forms.ModelForm):
-    """Staff's edit of a device, which is its name."""
+    """The form in which staff edit a device. They can change its name only."""

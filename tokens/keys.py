@@ -1,4 +1,4 @@
-"""Signing keys: JSON Web Keys (RFC 7517) to a key ring. No database, no settings."""
+"""Signing keys: reads JSON Web Keys (RFC 7517) into a key ring. No database, no settings."""
 
 import contextlib
 import json
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.exceptions import ImproperlyConfigured
 from jwt.utils import base64url_decode, base64url_encode
 
-# One key type for each algorithm. RSA and ECDSA are left out on purpose: the first is deprecated
-# for signatures by ASVS 5.0 appendix C, the second signs at random, and a repeated refresh must
-# answer the same bytes.
+# The key type (`kty`) of each algorithm. RSA is left out, because ASVS 5.0, appendix C, deprecates
+# it for signatures. ECDSA is left out, because its signatures are random, and a repeated refresh
+# must answer the same bytes.
 KEY_TYPES = {"HS256": "oct", "EdDSA": "OKP"}
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
 KID = re.compile(r"[ -~]{1,64}")
@@ -27,7 +28,10 @@ REFRESH = "rt+jwt"
 
 @dataclass(frozen=True)
 class SigningKey:
-    """One key with its one algorithm, and the header segment of each token type it signs."""
+    """One key, with the one algorithm that it is used with.
+
+    If `can_sign` is false, it is a public key, which only verifies.
+    """
 
     kid: str
     alg: str
@@ -36,6 +40,7 @@ class SigningKey:
     can_sign: bool = True
 
     def header(self, typ: str) -> str:
+        """The header segment of a token of type `typ`: ACCESS or REFRESH."""
         header = {"alg": self.alg, "kid": self.kid, "typ": typ}
         return base64url_encode(json.dumps(header, separators=(",", ":")).encode()).decode()
 
@@ -47,14 +52,18 @@ class SigningKey:
 
 
 class KeyRing:
-    """The first key signs, all verify.
+    """The keys of this site: the first one signs, and all of them verify.
 
-    `headers` holds every header segment that the ring writes, and to which key and token type
-    it belongs. A token with any other header was not signed here.
+    `headers` maps each header segment of the ring's tokens to its key and its token type. A token
+    with any other header was not signed with these keys.
     """
 
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
-        """Raise ImproperlyConfigured, without the key, unless every JWK is usable and unique."""
+        """Read the JWKs. Raise ImproperlyConfigured if there is none, or if one is not usable.
+
+        The first one must be private, and each one needs a `kid` of its own. The message of the
+        error holds no key.
+        """
         keys = [read_key(jwk, position) for position, jwk in enumerate(jwks, 1)]
         if not keys:
             raise ImproperlyConfigured("JWT_SIGNING_KEYS must hold at least one key")
@@ -67,9 +76,10 @@ class KeyRing:
 
 
 def read_key(jwk: Any, position: int) -> SigningKey:
-    """The JWK, the `position`th of its set, as a signing key.
+    """The signing key of one JWK; `position` is its place in the set, from 1.
 
-    PyJWT's own messages repeat the whole JWK, secret included, so none of them is passed on.
+    Raise ImproperlyConfigured if it is not usable. PyJWT's own messages repeat the whole JWK with
+    its secret, so none of them is passed on.
     """
     where = f"JWT_SIGNING_KEYS: key {position}"
     if not isinstance(jwk, dict):
@@ -93,20 +103,21 @@ def read_key(jwk: Any, position: int) -> SigningKey:
 
 
 def generate_signing_key(alg: str = "HS256") -> dict[str, str]:
-    """A new private JWK for `alg`, with a random kid."""
+    """A new private JWK for `alg` ("HS256" or "EdDSA"), with a random `kid`."""
     kid = secrets.token_hex(8)
     if alg == "HS256":
         secret = base64url_encode(secrets.token_bytes(MIN_SECRET_BYTES)).decode()
         return {"kty": "oct", "alg": alg, "kid": kid, "k": secret}
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     jwk = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate(), as_dict=True)
     return {"kty": "OKP", "alg": alg, "kid": kid, "crv": "Ed25519", "x": jwk["x"], "d": jwk["d"]}
 
 
 @dataclass(frozen=True)
 class DevelopmentKeys:
-    """Keys made at the first start with DEBUG on, kept in `path`, readable by its owner alone."""
+    """The keys of a development server. The first start with DEBUG on makes them.
+
+    They are kept in the file `path`, and only its owner may read it.
+    """
 
     path: Path
 
@@ -128,7 +139,10 @@ class DevelopmentKeys:
             raise ImproperlyConfigured(f"{self.path} is damaged. Delete it.") from None
 
     def _create(self) -> None:
-        """Write the file whole and then link it, so that two first starts agree on one."""
+        """Write the whole file under another name, then link it to `path`.
+
+        When two processes make keys at the same time, the first link stays and both read that file.
+        """
         content = {
             "SECRET_KEY": secrets.token_urlsafe(64),
             "JWT_SIGNING_KEYS": {"keys": [generate_signing_key()]},
@@ -144,7 +158,10 @@ class DevelopmentKeys:
 def read_signing_keys(
     value: str, path: Path | None, development: DevelopmentKeys | None
 ) -> list[dict[str, Any]]:
-    """The keys of the JWK Set in `value`, else in the file `path`, else the development keys."""
+    """The JWKs of the first JWK Set there is: in `value`, in the file `path`, or of `development`.
+
+    Raise ImproperlyConfigured if there is none, or if it cannot be read.
+    """
     if path is not None and not value:
         try:
             value = path.read_text()
@@ -167,6 +184,7 @@ def read_signing_keys(
 
 
 def _secret_length(jwk: dict[str, Any]) -> int:
+    """The length of an `oct` key in bytes; 0 if it is missing or cannot be decoded."""
     try:
         return len(base64url_decode(jwk["k"]))
     except (KeyError, ValueError, TypeError, AttributeError):

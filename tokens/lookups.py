@@ -1,4 +1,4 @@
-"""`ip_address__within="203.0.113.0/24"`: addresses of a network, a range of the column's index."""
+"""The lookup `ip_address__within="203.0.113.0/24"`: the addresses of a network, from an index."""
 
 import ipaddress
 from ipaddress import IPv4Network, IPv6Network
@@ -11,14 +11,14 @@ from django.dispatch import receiver
 
 @GenericIPAddressField.register_lookup
 class Within(Lookup):
-    """The address lies in the CIDR block on the right, a str as `ipaddress.ip_network` reads."""
+    """Whether the address lies in the CIDR block on the right, which is a text."""
 
     lookup_name = "within"
     prepare_rhs = False
 
     def as_sql(self, compiler, connection):
-        """As a range, and not with PostgreSQL's `<<=`: of a prepared query whose network it does
-        not know yet, that uses no index."""
+        """A range. PostgreSQL's `<<=` cannot use the index in a prepared statement, because its
+        plan is made before the network is known."""
         column, params = self.process_lhs(compiler, connection)
         network = ipaddress.ip_network(self.rhs)
         ends = [str(network.network_address), str(network.broadcast_address)]
@@ -26,20 +26,24 @@ class Within(Lookup):
         return sql, [*params, ends[0], *params, ends[1]]
 
     def as_sqlite(self, compiler, connection):
-        """SQLite holds addresses as text: those that start like the network, and of these those
-        that are within."""
+        """A range as well, but SQLite stores addresses as text. The index finds those that start
+        like the network, and `ip_within` checks each of them."""
         column, params = self.process_lhs(compiler, connection)
         network = ipaddress.ip_network(self.rhs)
         start = _common_start(network)
-        # The character after "." and ":", and after every digit and letter, ends the range.
+        # At the end of the range, the last character is one higher: "/" for ".", ";" for ":".
+        # Without a start the range holds all addresses, because "g" sorts after each of them.
         ends = [start, start[:-1] + chr(ord(start[-1]) + 1)] if start else ["", "g"]
         sql = f"({column} >= %s AND {column} < %s AND ip_within({column}, %s))"
         return sql, [*params, ends[0], *params, ends[1], *params, str(network)]
 
 
 def _common_start(network: IPv4Network | IPv6Network) -> str:
-    """How every address of the network starts as text: with the parts that its prefix fixes whole,
-    but for the last, and in IPv6 only up to a zero, which "::" may stand for."""
+    """The text that every address of the network starts with.
+
+    These are the whole groups that its prefix fixes, never the last group of an address. In IPv6
+    they end before the first zero group, because "::" may replace it.
+    """
     address = network.network_address.exploded
     if network.version == 4:
         fixed = address.split(".")[: min(network.prefixlen // 8, 3)]
@@ -51,6 +55,7 @@ def _common_start(network: IPv4Network | IPv6Network) -> str:
 
 @receiver(connection_created)
 def add_ip_within(connection, **kwargs):
+    """Add the SQL function `ip_within(address, network)` to SQLite."""
     if connection.vendor == "sqlite":
         connection.connection.create_function("ip_within", 2, _ip_within, deterministic=True)
 

@@ -1,3 +1,5 @@
+"""Gives each request the device of its browser, and the user of that device."""
+
 from functools import partial
 
 from asgiref.sync import sync_to_async
@@ -14,22 +16,23 @@ from tokens.browser import get_device
 
 
 class DeviceMiddleware(AuthenticationMiddleware):
-    """`request.device`, `request.user` and `request.auser` of a browser, in one query.
+    """Sets `request.device`, `request.user` and `request.auser` of a browser, with one query.
 
-    The row decides: a session whose device is not live is flushed, and one without a device is
-    anonymous. Django's session hash is not consulted, because a hash upgrade changes it.
+    The row of the device decides. A session is flushed if its device is not live, and is anonymous
+    if it has no device. Django's session hash is not checked, because it changes when the password
+    is hashed again by a newer method.
     """
 
     def process_request(self, request):
-        """In place of Django's, which would make two lazy users more."""
+        """Replaces Django's, which would make two more lazy users."""
         if settings.SESSION_COOKIE_NAME in request.COOKIES:
             browser.remember_former_handle(request)
         request.device = SimpleLazyObject(partial(get_device, request))
-        request.user = SimpleLazyObject(partial(get_user, request))
-        request.auser = partial(aget_user, request)
+        request.user = SimpleLazyObject(partial(_get_user, request))
+        request.auser = partial(_aget_user, request)
 
     def process_response(self, request, response):
-        """A page of the API that refuses a device which ended leads to where it is told why."""
+        """Redirect an ended device from a refused API page to the sign-in page, which says why."""
         if response.status_code != 401:
             return response
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
@@ -38,17 +41,17 @@ class DeviceMiddleware(AuthenticationMiddleware):
         return response
 
     def process_exception(self, request, exception):
-        """A device that ended between two steps of one request signs in again."""
+        """Send the browser to the sign-in page if its device ended during the request."""
         if not isinstance(exception, flows.Refused):
             return None
         browser.refuse(request, exception)
         return redirect_to_login(request.get_full_path())
 
 
-def get_user(request: HttpRequest) -> User | AnonymousUser:
+def _get_user(request: HttpRequest) -> User | AnonymousUser:
     device = get_device(request)
     return device.user if device else AnonymousUser()
 
 
-async def aget_user(request: HttpRequest) -> User | AnonymousUser:
-    return await sync_to_async(get_user)(request)
+async def _aget_user(request: HttpRequest) -> User | AnonymousUser:
+    return await sync_to_async(_get_user)(request)

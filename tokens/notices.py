@@ -1,4 +1,4 @@
-"""What people are told by mail about their devices."""
+"""The mails that people get about their devices."""
 
 import ipaddress
 import uuid
@@ -20,12 +20,15 @@ from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 NOT_ME_SALT = "tokens.not_me"
 NOT_ME_MAX_AGE = timedelta(days=7)
-KNOWN_FOR = timedelta(days=30)
+KNOWN_FOR = timedelta(days=30)  # a similar device that was seen within this time is known
+MAX_COMPARED = 100  # similar devices, the newest first
 
 
-def tell_of_sign_in(device: IssuedToken) -> None:
-    """Mail a new sign-in, unless it is the account's first or looks like one of the last month;
-    one that came after many wrong passwords in any case (ASVS 6.3.5)."""
+def tell_of_login(device: IssuedToken) -> None:
+    """Mail a sign-in on a new device, or after many wrong passwords (ASVS 6.3.5).
+
+    `_is_new` decides what is new. Many wrong passwords are LOGIN_ATTEMPTS or more.
+    """
     is_new, wrong = _is_new(device), device.user.wrong_passwords
     if wrong < settings.LOGIN_ATTEMPTS:
         wrong = 0
@@ -43,19 +46,25 @@ def tell_of_password_change(user: User) -> None:
 
 
 def tell_of_reuse(device: IssuedToken) -> None:
-    """Mail both sides of a reuse. The device is read again, as the reuse left it."""
+    """Mail who used the refresh token first, and who second.
+
+    The device is read again, because the reuse has changed its row.
+    """
     device = IssuedToken.objects.select_related("user").get(pk=device.pk)
     _send(device.user, "A device was used from two places", "reuse", _devices(), device=device)
 
 
 def tell_of_revocation(user: User, *, count: int, reason: str, note: str = "") -> None:
-    """Mail that `count` devices were ended by staff, or by the limit."""
+    """Mail that staff, or the limit of devices, ended `count` devices of the user."""
     title = "A device was signed out" if count == 1 else f"{count} devices were signed out"
     _send(user, title, "revoked", _devices(), count=count, reason=reason, note=note)
 
 
 def read_not_me(token: str) -> IssuedTokenQuerySet:
-    """The one device of a "This wasn't me" link, or none if the link is not ours or too old."""
+    """The one device of a "This wasn't me" link.
+
+    No device if the link is older than NOT_ME_MAX_AGE or was not made by this site.
+    """
     try:
         key = signing.loads(token, salt=NOT_ME_SALT, max_age=NOT_ME_MAX_AGE)
     except signing.BadSignature:
@@ -72,8 +81,10 @@ def _devices() -> tuple[str, str]:
 
 
 def _is_new(device: IssuedToken) -> bool:
-    """Whether the account has other devices, none of them like this one in the last month: the
-    same client, and the same place or network."""
+    """Whether the account has other devices, and none like this one was seen within KNOWN_FOR.
+
+    Like this one: the same client and system, and the same place or network.
+    """
     alike = compiled.select(router.db_for_write(IssuedToken), _places_of_alike)
     places = alike.fetch(
         user=device.user_id, hash=device.hash, browser=device.browser, os=device.os
@@ -91,18 +102,20 @@ def _places_of_alike() -> Any:
         os=Parameter("os"),
         last_seen_at__gt=Now() - KNOWN_FOR,
     )
-    return alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[:100]
+    return alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[
+        :MAX_COMPARED
+    ]
 
 
 def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool:
-    """The same place, or the network of one of the addresses."""
+    """Whether the device has this place, or is in the network of one of these addresses."""
     if device.location and device.location == location:
         return True
     return device.ip_address is not None and _network(device.ip_address) in map(_network, addresses)
 
 
 def _network(address: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """The network that an address is counted by: IPv4 by /24, IPv6 by /64."""
+    """The network around an address: /24 for IPv4, /64 for IPv6. None without an address."""
     if address is None:
         return None
     bits = 64 if ":" in address else 24

@@ -1,3 +1,5 @@
+"""Finds the place of an IP address, in a file on this host."""
+
 from __future__ import annotations
 
 import logging
@@ -8,7 +10,7 @@ import maxminddb
 from django.conf import settings
 
 from accounts.text import clean_text
-from tokens.client import _parse_address
+from tokens.client import parse_address
 
 logger = logging.getLogger(__name__)
 LOCATION_LENGTH = 128
@@ -16,11 +18,12 @@ COUNTRY_FILE = Path(__file__).with_name("geo") / "country.mmdb"
 
 
 def locate(ip_address: str | None) -> str:
-    """Return "Germany", with a city file "Berlin, Germany", or "" when the place is unknown.
+    """The place of an address: "Germany", or "Berlin, Germany" if the file knows cities.
 
-    A file that cannot be read is one warning in the log and no place, never an error.
+    "" if the place is unknown or the file cannot be read. An unusable file is one warning in the
+    log, and never an error.
     """
-    address = _parse_address(ip_address or "")
+    address = parse_address(ip_address or "")
     if address is None or not address.is_global:
         return ""
     path = settings.GEOIP_PATH or str(COUNTRY_FILE)
@@ -41,7 +44,7 @@ def _english_name(record: object, kind: str) -> str:
 
 @lru_cache(maxsize=8)
 def _open_database(path: str) -> maxminddb.Reader:
-    # The reader in C is quicker, but a damaged file can make it crash the process.
+    # The reader in Python. The one in C is quicker, but a damaged file can crash the process.
     return maxminddb.open_database(path, maxminddb.MODE_MMAP)
 
 

@@ -1,4 +1,4 @@
-"""What Django and accounts tell, heard here."""
+"""Receivers of the signals of Django and accounts: a login, a logout, a deactivation."""
 
 from django.contrib.auth.models import AnonymousUser, update_last_login
 from django.contrib.auth.signals import user_logged_in, user_logged_out
@@ -12,7 +12,10 @@ from tokens.client import Client
 
 @receiver(user_logged_in)
 def add_browser_device(request, user, **kwargs):
-    """Make the session that Django has just logged in a device. Without one it is anonymous."""
+    """Add the device of a session that Django has just logged in.
+
+    If the account changed meanwhile, there is no device, and the session is anonymous.
+    """
     former_handle = getattr(request, "former_handle", None)
     try:
         handle = flows.log_in_browser(user, Client.from_request(request), former_handle)
@@ -23,14 +26,14 @@ def add_browser_device(request, user, **kwargs):
     keep_handle(request, handle)
 
 
-# Django's own receiver runs second, so that a refused sign-in leaves `last_login` as it was.
+# Make Django's own receiver run after the one above. Otherwise the order of imports decides.
 user_logged_in.disconnect(dispatch_uid="update_last_login")
 user_logged_in.connect(update_last_login, dispatch_uid="update_last_login")
 
 
 @receiver(user_logged_out)
 def revoke_browser_device(request, **kwargs):
-    """End the device, so that a copy of its cookie is dead."""
+    """End the device, so that a copy of its cookie is refused."""
     device = get_device(request)
     if device:
         flows.log_out(device)

@@ -7,20 +7,20 @@ from tokens.user_agents import DeviceType
 
 
 class DeviceNameField(serializers.CharField):
-    """A name that a person gave a device, without control characters."""
+    """A name that a person gives a device. Unprintable characters are removed."""
 
     def __init__(self, **kwargs):
         super().__init__(max_length=NAME_LENGTH, allow_blank=True, **kwargs)
 
     def to_internal_value(self, data):
         name = super().to_internal_value(data)
-        return clean_text(name, len(name))  # the validators see to its length
+        return clean_text(name, len(name))  # not cut: a validator refuses a name that is too long
 
 
 class DeviceSerializer(serializers.Serializer):
     """A device as its owner and staff see it. Needs devices from `with_state()`."""
 
-    # Field by field and not from the model, which DRF would look through anew for each answer.
+    # Not a ModelSerializer, because that one inspects the model again for each response.
     id = serializers.UUIDField(read_only=True)
     kind = serializers.ChoiceField(IssuedToken.Kind.choices, read_only=True)
     name = DeviceNameField()

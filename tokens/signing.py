@@ -1,8 +1,9 @@
-"""JWT bytes: what a token says and whether it is ours. No database.
+"""Signs JWTs, verifies them, and reads what they say. No database.
 
-A token counts as ours when its header is, to the byte, one that the ring writes, its signature
-verifies, and every claim is present, once, with the right type (RFC 7515, 7519, 8725). Nothing
-of a token is used before its signature is verified, except to look up its header.
+A token is accepted if three things hold (RFC 7515, 7519, 8725). Its header is, byte for byte, one
+that the key ring writes. Its signature verifies. Each claim is there once, with the right type.
+
+Before the signature is verified, only the header is used: it is looked up to find the key.
 """
 
 import binascii
@@ -20,8 +21,8 @@ from django.core.signals import setting_changed
 
 from tokens.keys import ACCESS, REFRESH, KeyRing
 
-MAX_LENGTH = 4096  # characters
-MAX_INTEGER = 2**53  # RFC 7493: beyond it, readers of JSON no longer agree
+MAX_LENGTH = 4096  # characters of a token
+MAX_INTEGER = 2**53  # RFC 7493: JSON libraries may read a larger number differently
 HANDLE = re.compile(r"[A-Za-z0-9_-]{43}")
 TO_URL, FROM_URL = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 CLAIM_TYPES = {
@@ -37,11 +38,14 @@ CLAIM_TYPES = {
 
 
 class InvalidToken(Exception):
-    """Not a token of ours, or not of the type asked for. The message is for the log alone."""
+    """The token was not signed here, is malformed, or has another type than the one asked for.
+
+    The message is for developers. No client sees it.
+    """
 
 
 class ExpiredToken(Exception):
-    """A token of ours past its `exp`."""
+    """The token was signed here, and its `exp` has passed."""
 
     def __init__(self, claims: "Claims") -> None:
         super().__init__()
@@ -50,8 +54,11 @@ class ExpiredToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says: whose (`sub`), which device (`sid`), which generation (`gen`), and the
-    end of it in seconds since the epoch (`exp`)."""
+    """What a token says.
+
+    `sub` is the id of the user, `sid` the handle of the device, and `gen` its generation. `exp` is
+    the end of the token, in seconds since the epoch.
+    """
 
     sub: str
     sid: str = field(repr=False)
@@ -65,25 +72,31 @@ def new_handle() -> str:
 
 
 def hash_handle(handle: str) -> bytes:
-    """What the database keeps of a handle. It has 256 bits, so it needs no salt (ASVS 6.5.2)."""
+    """The SHA-256 of a handle, which is all that the database stores of it.
+
+    A handle has 256 random bits, so its hash needs no salt (ASVS 6.5.2).
+    """
     return hashlib.sha256(handle.encode()).digest()
 
 
 def sign_access_token(*, sub: str, sid: str, gen: int, lifetime: int) -> str:
-    """A token for the requests of the next `lifetime` seconds."""
+    """An access token that is valid for `lifetime` seconds from now."""
     now = int(time.time())
     jti = secrets.token_urlsafe(16)
     return _sign(ACCESS, sub=sub, sid=sid, gen=gen, jti=jti, iat=now, exp=now + lifetime)
 
 
 def sign_refresh_token(*, sub: str, sid: str, gen: int, iat: int, exp: int) -> str:
-    """The refresh token of a generation: the same arguments give the same bytes."""
+    """The refresh token of a generation. `iat` and `exp` are in seconds since the epoch.
+
+    The same arguments give the same bytes, so a repeated refresh can answer the same token again.
+    """
     jti = _encode(hashlib.sha256(f"{sid}.{gen}".encode()).digest()[:16])
     return _sign(REFRESH, sub=sub, sid=sid, gen=gen, jti=jti, iat=iat, exp=exp)
 
 
 def verify(token: str, typ: str) -> Claims:
-    """The claims of a token of type `typ`. Raise InvalidToken or ExpiredToken."""
+    """The claims of a token of type `typ` (ACCESS, REFRESH). Raise InvalidToken or ExpiredToken."""
     if len(token) > MAX_LENGTH:
         raise InvalidToken("too long")
     message, _, signature = token.rpartition(".")
@@ -99,10 +112,12 @@ def verify(token: str, typ: str) -> Claims:
 
 @functools.cache
 def key_ring() -> KeyRing:
+    """The keys of the settings, read once in each process."""
     return KeyRing(settings.JWT_SIGNING_KEYS)
 
 
 def _forget_key_ring(setting: str, **kwargs: Any) -> None:
+    """Read the keys again after a test has changed the setting."""
     if setting == "JWT_SIGNING_KEYS":
         key_ring.cache_clear()
 
@@ -119,6 +134,7 @@ def _sign(typ: str, **claims: str | int) -> str:
 
 
 def _read_claims(payload: bytes) -> Claims:
+    """The claims of a payload whose signature is verified. Raise InvalidToken or ExpiredToken."""
     try:
         claims = STRICT_JSON.decode(payload.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -126,6 +142,7 @@ def _read_claims(payload: bytes) -> Claims:
     if not isinstance(claims, dict):
         raise InvalidToken("the payload is not an object")
     for name, kind in CLAIM_TYPES.items():
+        # The exact type: to isinstance(), the JSON value true is an int.
         if type(claims.get(name)) is not kind:
             raise InvalidToken(f"{name} is missing or of another type")
     _check_times(claims)
@@ -163,7 +180,10 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(segment: str) -> bytes:
-    """The bytes of a segment. Raise InvalidToken unless it is spelled as we would spell it."""
+    """The bytes of a base64url segment. Raise InvalidToken if it is empty or malformed.
+
+    Several texts decode to the same bytes. Only the one that `_encode` writes is accepted.
+    """
     try:
         data = binascii.a2b_base64(segment.encode().translate(FROM_URL) + b"==")
     except ValueError:

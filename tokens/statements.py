@@ -1,4 +1,4 @@
-"""The statements of each request, refresh and sign-in that ask for a device, compiled once."""
+"""The statements about devices that requests, refreshes and sign-ins run. Each is compiled once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ from accounts.compiled import Parameter
 from accounts.models import User
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 
-READ = ("id", "generation", "last_seen_at")
+READ = ("id", "generation", "last_seen_at")  # fields that the condition of an UPDATE may name
 
 
 def find_device(digest: bytes) -> IssuedToken | None:
-    """The device whose `hash` is `digest`, as `with_state()` would give it, attribute by attribute.
+    """The device whose `hash` is `digest`, or None. It has all attributes that `with_state()` sets.
 
-    Like unpickling, and unlike the ORM, this calls no `__init__` and sends no signal of it.
+    Unlike the ORM, this does not call `__init__`, so `pre_init` and `post_init` are not sent.
     """
     statement = compiled.select(router.db_for_read(IssuedToken), _found)
     rows = statement.fetch(hash=digest)
@@ -36,10 +36,10 @@ def find_device(digest: bytes) -> IssuedToken | None:
 def update_if(
     build: Callable[[], IssuedTokenQuerySet], device: IssuedToken, values: dict[str, Any]
 ) -> bool:
-    """Give the device and its row these values, if `build()` finds the row; return whether it did.
+    """Write `values` to the row of the device if `build()` finds it. Return whether it did.
 
-    The parameters of `build()` are the fields in READ, as the device was read. When the row is not
-    found, the device keeps what it was read with.
+    `build()` may have the fields in READ as parameters; their values are those of `device`. If the
+    row was found, the device gets the values too. Otherwise it keeps what was read.
     """
     alias = router.db_for_write(IssuedToken)
     given = {name: getattr(device, name) for name in READ}
@@ -75,7 +75,7 @@ def _field(name: str) -> Any:
 
 
 def _instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:
-    """An instance as if read from the database `alias`. Values beyond the names are left out."""
+    """A model instance as if read from the database `alias`. Surplus values are ignored."""
     state = ModelState()
     state.db, state.adding = alias, False
     attributes = dict(zip(names, values, strict=False))

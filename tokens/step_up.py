@@ -1,4 +1,4 @@
-"""Step-up in the admin: the password in the same form, when the last one here is old."""
+"""Step-up: a form, a page and an admin site that ask for the password if the last one is old."""
 
 from functools import wraps
 from typing import Any
@@ -15,9 +15,14 @@ from accounts.throttling import check_password, in_words
 from tokens import flows
 from tokens.browser import get_device, keep_handle
 
+FIELD = "step_up_password"  # holds the password, next to the fields of the request itself
+
 
 class StepUpForm(ThrottledForm, forms.Form):
-    """A confirmation, with the password when the last one on this device is old."""
+    """A confirmation. It asks for the password if the last one on this device is old.
+
+    With `always`, it asks in any case.
+    """
 
     password = forms.CharField(
         label="Your password",
@@ -43,11 +48,8 @@ class StepUpForm(ThrottledForm, forms.Form):
         return password
 
 
-FIELD = "step_up_password"
-
-
 def renew(request: Any, form: StepUpForm) -> None:
-    """Make the device of the request fresh if the form asked for the password and got it.
+    """Make the device of the request fresh, if the valid form asked for the password.
 
     Raise Refused if the device ended meanwhile.
     """
@@ -57,9 +59,10 @@ def renew(request: Any, form: StepUpForm) -> None:
 
 
 def ask_for_password(request: HttpRequest) -> HttpResponse | None:
-    """A page that asks for the password and repeats the request, or None when none is needed.
+    """A page that asks for the password, or None if the request may go on.
 
-    The page carries along what the form held, so that nothing typed is lost.
+    The page holds the fields of the request and sends them again, so that nothing typed is lost.
+    Raise Refused if the device ended meanwhile.
     """
     device = get_device(request)
     if request.method != "POST" or device is None or device.is_fresh():
@@ -87,7 +90,7 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
 
 
 class StepUpSite(admin.AdminSite):
-    """The admin, which asks for the password before staff write people or roles."""
+    """An admin site that asks for the password before staff change people, roles or throttles."""
 
     def admin_view(self, view, cacheable=False):
         @wraps(view)

@@ -1,4 +1,4 @@
-"""Every word that a person reads about a device: how it ended, when it was seen, why not."""
+"""Every text that people read about a device: its end, when it was seen, why it was refused."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -10,9 +10,9 @@ from tokens.models import IssuedToken, State
 from tokens.user_agents import client_name
 
 ACTIVE = timedelta(minutes=5)  # since it was last seen
-MOMENT = timedelta(minutes=1)
+MOMENT = timedelta(minutes=1)  # a shorter time ago is "just now"
 
-# Why a credential is not accepted, by the word of the HTTP contract.
+# The API's messages about a refused credential, by refusal code.
 REFUSALS = {
     "token_invalid": "This token is not valid.",
     "token_expired": "This token has expired.",
@@ -23,8 +23,8 @@ REFUSALS = {
     "password_changed": "The password was changed. Log in again.",
     "refresh_invalid": "This refresh token is not valid any more. Log in again.",
 }
-# What the sign-in page says to a browser that is not signed in any more: by the same words, and
-# for a revoked device by its reason.
+# What the sign-in page says to a browser whose device ended, by refusal code. The second table has
+# the texts for a revoked device, by the reason.
 SIGNED_OUT = {
     "device_expired": "You were signed out because your last sign-in here is long ago.",
     "device_idle": "You were signed out because this device was not used for a while.",
@@ -41,21 +41,21 @@ SIGNED_OUT_BECAUSE = {
 
 
 def signed_out_text(code: str, reason: str) -> str:
-    """Why this browser is not signed in any more."""
+    """Why this browser is not signed in any more, by refusal code and reason of a revocation."""
     if code == "device_revoked":
         return SIGNED_OUT_BECAUSE.get(reason, "This device was signed out.")
     return SIGNED_OUT[code]
 
 
 def ended_text(device: IssuedToken) -> str:
-    """How the device ended: "revoked by staff"."""
+    """How the device ended, such as "revoked by staff". The device must not be live."""
     if device.state == State.REVOKED:
         return IssuedToken.Reason(device.ended_reason).label
     return "not used for too long" if device.state == State.IDLE else "reached its end"
 
 
 def ended_note(device: IssuedToken) -> str:
-    """What the person is told about the end: staff's note, or both sides of a reuse."""
+    """The note about the end: what staff wrote or, after a reuse, who used the token when."""
     if device.revoked_reason != IssuedToken.Reason.REUSE:
         return device.revoked_note
     first = _side(device.rotated_at, device.rotated_ip, device.rotated_user_agent)
@@ -64,7 +64,10 @@ def ended_note(device: IssuedToken) -> str:
 
 
 def refused_text(device: IssuedToken) -> str:
-    """What came after the end: "refused 14 times since, last 3 minutes ago from ..."."""
+    """The requests after the end: "refused 14 times since, last 3 minutes ago from 192.0.2.7".
+
+    "" if there were none.
+    """
     if not device.refused_at:
         return ""
     times = "once" if device.refused_count == 1 else f"{device.refused_count} times"
@@ -73,26 +76,29 @@ def refused_text(device: IssuedToken) -> str:
 
 
 def seen_text(device: IssuedToken) -> str:
-    """ "Active now" or "Last seen 3 hours ago"."""
+    """When the device was last seen: "Active now" or "Last seen 3 hours ago"."""
     if device.now - device.last_seen_at < ACTIVE:
         return "Active now"
     return f"Last seen {ago(device.last_seen_at, device.now)}"
 
 
 def ago(time: datetime, now: datetime) -> str:
-    """ "just now" or "3 hours ago"."""
+    """How long ago a time is: "just now" or "3 hours ago"."""
     return "just now" if now - time < MOMENT else f"{timesince(time, now, depth=1)} ago"
 
 
 def in_words(length: timedelta) -> str:
-    """ "28 days", or "36 hours" for what is no whole number of days."""
+    """A length of time: "28 days", or "36 hours" if it is not a whole number of days."""
     days, rest = divmod(length, timedelta(days=1))
     number, unit = (length // timedelta(hours=1), "hour") if rest else (days, "day")
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
-    """Each event of the device: its time, then words about it. Empty words are "" or None."""
+    """The events of the device, not sorted. Each is its time, followed by texts about it.
+
+    A text may be "". A time of None means that the event never happened.
+    """
     yield device.created_at, "signed in", _from(device.ip_address)
     if device.authenticated_at != device.created_at:
         yield device.authenticated_at, "gave the password again"
@@ -116,6 +122,7 @@ def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         note = f'with the note "{device.revoked_note}"' if device.revoked_note else ""
         yield device.revoked_at, f"ended: {ended_text(device)}", by, note
     elif device.state == State.REVOKED:
+        # Ended by a new password or a deactivation. The row does not hold when, so "now" stands in.
         yield device.now, f"ended: {ended_text(device)}"
     elif device.state == State.EXPIRED:
         yield device.expires_at, "ended: it reached its end"

@@ -1,3 +1,5 @@
+"""Reads a user agent: the names of the client and the system, and the kind of device."""
+
 from __future__ import annotations
 
 import re
@@ -12,7 +14,8 @@ from accounts.text import clean_text
 USER_AGENT_LENGTH = 512  # characters
 CLIENT_LENGTH = 64  # characters of the name of a client or a system
 
-# A product is up to three words, at least one letter in the first, before its version or comment.
+# The name of a product: one to three words before a version or a comment. The first word has a
+# letter at its start, or after digits.
 PRODUCT = re.compile(
     r"((?=[0-9]*[^\W\d_])[^\W_][\w.+-]*(?: (?!v[0-9])[^\W\d_][\w.+-]*){0,2})"
     r"(?:/| ?\(| v?[0-9]|$)"
@@ -35,7 +38,8 @@ IN_APP = "In-app browser"
 
 BROWSERS = {
     "Android": "Android Browser",
-    "Apple Mail": IN_APP,  # What a web view on a Mac looks like; nobody signs in from Mail.
+    # What ua-parser calls a web view on a Mac. People do not sign in from Mail itself.
+    "Apple Mail": IN_APP,
     "Chrome Mobile WebView": IN_APP,
     "Google": "Google app",
     "IE": "Internet Explorer",
@@ -56,7 +60,7 @@ DESKTOPS = {"Windows", "macOS", "Linux", "ChromeOS", "FreeBSD", "OpenBSD", "NetB
 
 
 class DeviceType(models.TextChoices):
-    """What a client runs on, as far as it says so: the choice of an icon and no more."""
+    """What a client says that it runs on. It chooses icons and labels. It decides nothing."""
 
     DESKTOP = "desktop"
     PHONE = "phone"
@@ -68,9 +72,10 @@ class DeviceType(models.TextChoices):
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedUserAgent:
-    """A program, its system and its kind of device, each at most 64 characters, "" if unknown.
+    """The client, its system and its kind of device.
 
-    `device_type` is always a value of `DeviceType`.
+    The names have at most 64 characters, and "" means unknown. `device_type` is a value of
+    `DeviceType`.
     """
 
     browser: str
@@ -79,9 +84,9 @@ class ParsedUserAgent:
 
 
 def parse_user_agent(user_agent: str) -> ParsedUserAgent:
-    """Name the program, system and kind of device that a user agent claims to be, no versions.
+    """Read which client, system and kind of device a user agent claims, without versions.
 
-    Takes up to a fifth of a second for a hostile string: call it once, at sign-in.
+    A hostile string can take a fifth of a second. So call this at sign-in, and not in each request.
     """
     text = clean_text(user_agent, USER_AGENT_LENGTH)
     found = ua_parser.parse(text)
@@ -101,7 +106,7 @@ def parse_user_agent(user_agent: str) -> ParsedUserAgent:
 
 
 def _parse_product(text: str, system: str) -> ParsedUserAgent:
-    """Read what a script or a native app sends: its own name first, then what it runs on."""
+    """Read the user agent of a script or a native app. Its own name comes first in it."""
     match = NAMED_INSIDE.search(text) or PRODUCT.match(unquote(text))
     name = match[1] if match else ""
     if SCRIPT.fullmatch(name):
@@ -114,6 +119,7 @@ def _parse_product(text: str, system: str) -> ParsedUserAgent:
 
 
 def _system(text: str, family: str) -> str:
+    # Native apps name only the kernel, Darwin. With an Intel processor, the device is a Mac.
     if "Darwin/" in text and "(x86_64)" in text:
         return "macOS"
     if not family and re.search(r"\b(?:macOS|Macintosh)\b", text):
@@ -145,7 +151,7 @@ def _parsed(browser: str, system: str, device_type: DeviceType) -> ParsedUserAge
 
 
 def device_label(*, browser: str, os: str, device_type: str) -> str:
-    """Return "Firefox on Linux", "Safari on iPhone", "App on Android", "curl": for people."""
+    """The label that people read: "Firefox on Linux", "Safari on iPhone", "curl"."""
     if not browser and not os:
         return "Script" if device_type == DeviceType.SCRIPT else "Unknown device"
     unnamed = "App" if device_type in (DeviceType.APP, DeviceType.UNKNOWN) else "Browser"
@@ -155,7 +161,7 @@ def device_label(*, browser: str, os: str, device_type: str) -> str:
 
 
 def client_name(user_agent: str) -> str:
-    """The label of a client from its user agent alone. As dear as `parse_user_agent`."""
+    """The label of a client from its user agent alone. As slow as `parse_user_agent`."""
     agent = parse_user_agent(user_agent)
     return device_label(browser=agent.browser, os=agent.os, device_type=agent.device_type)
 

@@ -554,7 +554,7 @@ def test_text_is_text_in_mails(name, eve, mailoutbox, django_capture_on_commit_c
     her.user.devices.exclude(pk=device.pk).update(browser="other")
 
     with django_capture_on_commit_callbacks(execute=True):
-        notices.tell_of_sign_in(device)
+        notices.tell_of_login(device)
         notices.tell_of_reuse(her.reused)
         notices.tell_of_password_change(device.user)
         notices.tell_of_revocation(device.user, count=2, reason="staff", note=her.words["note"])

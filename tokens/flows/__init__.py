@@ -1,7 +1,7 @@
 """What happens to devices. The only place that joins a signature to a row.
 
-Plain values in, plain values out, no HTTP. No password is hashed here: callers verify it first and
-hand over the user they verified, so that no lock is held while Argon2 works.
+Flows take plain values and return plain values, without HTTP. They hash no password: the caller
+verifies it first and passes the user. So no lock is held while Argon2 works.
 """
 
 from tokens.flows import incident

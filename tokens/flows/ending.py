@@ -1,4 +1,4 @@
-"""Ending the devices of one person, by themselves or by staff, and the purge of what ended."""
+"""Ends the devices of one person, for that person or for staff, and purges what ended long ago."""
 
 import logging
 from collections.abc import Iterator
@@ -16,35 +16,35 @@ Reason = IssuedToken.Reason
 
 
 def log_out(device: IssuedToken) -> int:
-    """End this device, as its holder."""
+    """End this device, because its holder signs out. Return 1, or 0 if it was not live."""
     return _end_one(device, Reason.LOGOUT)
 
 
 def log_out_others(device: IssuedToken) -> int:
-    """End the user's other live devices."""
+    """End the user's other live devices. Return how many."""
     others = device.user.devices.exclude(pk=device.pk)
     return _end(device.user, others, Reason.USER, by=device.user)
 
 
 def log_out_all(user: User) -> int:
-    """End all the user's live devices."""
+    """End all live devices of the user. Return how many."""
     return _end(user, user.devices.all(), Reason.USER, by=user)
 
 
 def end_own_device(current: IssuedToken, device: IssuedToken) -> int:
-    """End one device of the owner's list: the current one as a logout."""
+    """End one device of the owner's list. For the current one this is a logout."""
     return log_out(current) if device.pk == current.pk else _end_one(device, Reason.USER)
 
 
 def end_by_mail(device: IssuedToken) -> int:
-    """End one device, for the person who holds the link that was mailed about it."""
+    """End one device for the person who has the link that was mailed about it."""
     return _end_one(device, Reason.USER)
 
 
 def revoke_for_user(
     user: User, devices: IssuedTokenQuerySet, *, by: User | None, note: str = ""
 ) -> int:
-    """End, as staff, those of the user's live devices that are in `devices`. The user is mailed."""
+    """End, for staff, the user's live devices in `devices`. Return how many, and mail the user."""
     note = clean_text(note, NOTE_LENGTH)
     ended = _end(user, devices, Reason.STAFF, by=by, note=note)
     if ended:
@@ -53,9 +53,9 @@ def revoke_for_user(
 
 
 def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
-    """End the devices of those users who are not active.
+    """End the devices of the inactive users among these.
 
-    `size` users a statement, because one statement takes at most 65,535 parameters.
+    Each statement is about `size` users, because a statement takes at most 65,535 parameters.
     """
     ended = 0
     for start in range(0, len(user_ids), size):
@@ -68,8 +68,8 @@ def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
 
 
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
-    """Delete the devices past their retention, batch by batch; yield the size of each."""
-    DailyCount.objects.recent()  # counts the days whose rows may go now
+    """Delete the devices past their retention, in batches. Yield the size of each batch."""
+    DailyCount.objects.recent()  # counts the days first, because their rows may be deleted below
     for batch in devices.past_retention().in_batches(size):
         purged = batch.past_retention()._raw_delete(using=batch.db)
         logger.info("devices purged", extra={"count": purged})
@@ -77,7 +77,10 @@ def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
 
 
 def _end_one(device: IssuedToken, reason: str) -> int:
-    """End one device in one statement, which needs no lock to fall before or after a login."""
+    """End one device. Return 1, or 0 if it was not live.
+
+    This needs no lock: one statement falls wholly before or wholly after a login in any case.
+    """
     devices = IssuedToken.objects.filter(pk=device.pk)
     return _end(device.user, devices, reason, by=device.user, locks=False)
 
@@ -91,9 +94,9 @@ def _end(
     note: str = "",
     locks: bool = True,
 ) -> int:
-    """End those of the user's live devices that are in `devices`; return how many.
+    """End the user's live devices in `devices`. Return how many.
 
-    The user's row is locked first, so that a login falls wholly before or wholly after.
+    With `locks`, the user's row is locked first, so that a login falls wholly before or after this.
     """
     with locked(user) if locks else nullcontext():
         ended = devices.filter(user=user).live().revoke(reason=reason, by=by, note=note)

@@ -1,7 +1,7 @@
-"""The end of many people's devices: count them, freeze the newest, end them piece by piece.
+"""Ends the devices of many people: counts them, notes the newest, and ends them in batches.
 
-Used by the API, the admin and the command, so that all three end the same devices: those that were
-counted. A person who signs in again meanwhile stays signed in.
+The API, the admin and the command all use this, so each of them ends only devices that it counted.
+A person who signs in again meanwhile stays signed in.
 """
 
 from collections import Counter
@@ -15,18 +15,19 @@ from tokens import notices
 from tokens.flows.log import log_revocation
 from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 
-# Devices. If more end, nobody is mailed: so many mails arrive late and are taken for spam.
+# Devices. If more end, no mail is sent: so many mails would arrive late and be taken for spam.
 MAX_MAILED = 1000
 # Devices that one request ends, so that it stays within a server's time limit.
 PIECE_SIZE = 10_000
-BATCH_SIZE = 1000  # devices a transaction, so that no lock is held for long
+# Devices that one transaction ends, so that no lock is held for long.
+BATCH_SIZE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Live devices as they were counted: how many, of how many people, when the newest signed in.
+    """A count of live devices: how many, of how many people, and when the newest signed in.
 
-    Without a `newest`, none is left out.
+    If `newest` is None, devices that sign in after the count are found as well.
     """
 
     devices: int
@@ -35,7 +36,7 @@ class Found:
 
     @property
     def is_mailed(self) -> bool:
-        """Whether the people are mailed; otherwise they read the note at their next request."""
+        """Whether the people get a mail. Otherwise they read the note at their next request."""
         return self.devices <= MAX_MAILED
 
 
@@ -53,9 +54,10 @@ def end(
     reason: str = IssuedToken.Reason.INCIDENT,
     limit: int | None = None,
 ) -> Iterator[tuple[IssuedTokenQuerySet, int]]:
-    """End the live `devices` that were found, in batches; yield each batch and how many it ended.
+    """End those of the `devices` that were found and are still live, batch by batch.
 
-    Stop once `limit` devices have ended. The people are mailed after the last batch.
+    Yield each batch and how many of it ended. Stop after the batch that reaches `limit` devices.
+    The people are mailed after the last batch, so read this iterator to its end.
     """
     note = clean_text(note, NOTE_LENGTH)
     owners: Counter[User] = Counter()
@@ -74,6 +76,6 @@ def end(
 
 
 def left_of(devices: IssuedTokenQuerySet, found: Found) -> IssuedTokenQuerySet:
-    """Those of the found devices that are still live."""
+    """The found devices that are still live."""
     live = devices.live()
     return live if found.newest is None else live.filter(created_at__lte=found.newest)

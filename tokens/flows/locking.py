@@ -1,8 +1,7 @@
-"""The lock on a user's row: each flow that adds devices, or ends several, holds it.
+"""The lock on a user's row. Each flow that adds a device, or ends several, holds it.
 
-So each such flow falls wholly before or wholly after another one. The lock is `no_key`, because
-`revoked_by` refers to users: staff who revoke each other at the same moment would otherwise wait
-for each other.
+So two such flows never overlap for one user. The lock is `no_key`, because `revoked_by` refers to
+users: otherwise two members of staff who revoke each other's devices would wait for each other.
 """
 
 from collections.abc import Iterator
@@ -21,16 +20,16 @@ from tokens.flows.refusals import Refused
 
 @contextmanager
 def locked(user: User) -> Iterator[None]:
-    """A transaction that holds the user's row."""
+    """A transaction that holds the lock on the user's row."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
         yield
 
 
 def lock_verified(user: User) -> datetime:
-    """Lock the user's row, in a transaction, and return the database's time.
+    """Lock the user's row and return the time of the database. Call this in a transaction.
 
-    Raise Refused if the account is no longer as it was when its password was verified.
+    Raise Refused if the account was deactivated, or its password changed, since it was verified.
     """
     rows = compiled.select(router.db_for_write(User), _active_user).fetch(pk=user.pk)
     if not rows:

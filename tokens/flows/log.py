@@ -1,3 +1,5 @@
+"""What the log says about devices: the fields of each line, and the lines of the flows."""
+
 import logging
 from typing import Any
 
@@ -8,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 def log_fields(device: IssuedToken) -> dict[str, Any]:
-    """What each log line of a request says about the device that made it."""
+    """The fields of each log line of a request: the device that made it, and its user."""
     return {"by_user": device.user_id, "by_device": str(device.pk)}
 
 

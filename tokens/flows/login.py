@@ -1,4 +1,4 @@
-"""Signing in: on an API client, in a browser, or as a token for a script."""
+"""Login: adds a device for an API client, for a browser, or for a script."""
 
 from datetime import datetime, timedelta
 
@@ -22,23 +22,24 @@ Reason = IssuedToken.Reason
 
 
 def log_in(user: User, client: Client, *, name: str = "") -> Pair:
-    """Sign the user, whose password was just verified, in on a new `api` device.
+    """Log the user in on a new `api` device. The caller has just verified the password.
 
-    Raise Refused if the account changed since it was verified.
+    Raise Refused if the account has changed since then.
     """
     handle = signing.new_handle()
     with transaction.atomic():
         now = lock_verified(user)
         device = _add_device(user, Kind.API, handle, client, now, name=name)
         User.objects.filter(pk=user.pk).update(last_login=now)
-    _signed_in(device)
+    _report_login(device)
     return pair_of(device, handle)
 
 
 def log_in_browser(user: User, client: Client, former_handle: str | None) -> str:
-    """Sign the user in on a new `browser` device and return its handle.
+    """Log the user in on a new `browser` device, and return its handle.
 
-    The device that this browser held before, whoever its user, is replaced.
+    The device that this browser held before ends, even if it was another user's. Raise Refused if
+    the account has changed since its password was verified.
     """
     handle = signing.new_handle()
     with transaction.atomic():
@@ -48,14 +49,15 @@ def log_in_browser(user: User, client: Client, former_handle: str | None) -> str
             ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
             log_revocation(ended, Reason.REPLACED, by=user)
         device = _add_device(user, Kind.BROWSER, handle, client, now)
-    _signed_in(device)
+    _report_login(device)
     return handle
 
 
 def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken, str]:
-    """A device for a script, and its one access token, which lasts as long as the device.
+    """Add a device for a script. Return it, and its one access token.
 
-    It has no refresh token, is never idle, and never fresh.
+    Both last for `lasts`. The device has no refresh token, is never idle, and is never fresh. Raise
+    Refused if the account is deactivated.
     """
     handle = signing.new_handle()
     with transaction.atomic():
@@ -72,7 +74,7 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
 def _add_device(
     user: User, kind: str, handle: str, client: Client, now: datetime, *, name: str = ""
 ) -> IssuedToken:
-    """Insert a live device, after making room for it under MAX_DEVICES_PER_USER."""
+    """Make room under MAX_DEVICES_PER_USER, then insert a live device."""
     _make_room(user)
     agent = parse_user_agent(client.user_agent)
     expires_at = now + lifetime(kind, user)
@@ -102,8 +104,11 @@ def _add_device(
 
 
 def _make_room(user: User) -> None:
-    """Revoke what exceeds the limit once one more is added: first the devices never used since
-    their sign-in, then the least recently seen."""
+    """End as many devices as it takes for one more to fit under the limit.
+
+    Devices that were never used after their sign-in end first, the oldest of them first. After
+    them, the least recently seen devices end.
+    """
     excess = count_live(user.pk) - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
         live = user.devices.live()
@@ -115,6 +120,6 @@ def _make_room(user: User) -> None:
         notices.tell_of_revocation(user, count=ended, reason=Reason.LIMIT)
 
 
-def _signed_in(device: IssuedToken) -> None:
+def _report_login(device: IssuedToken) -> None:
     log("signed in", device)
-    notices.tell_of_sign_in(device)
+    notices.tell_of_login(device)

@@ -1,3 +1,5 @@
+"""The pair of an `api` device: its access token and its refresh token."""
+
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -8,7 +10,7 @@ from tokens.models import IssuedToken
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What an `api` device gets to hold. `expires_in` is of the access token, in seconds."""
+    """The tokens that an `api` device gets. The access token ends after `expires_in` seconds."""
 
     device: IssuedToken
     access_token: str
@@ -20,7 +22,7 @@ class Pair:
 
 
 def pair_of(device: IssuedToken, handle: str) -> Pair:
-    """The pair of an `api` device for its handle, at its current generation."""
+    """The pair of an `api` device for its current generation. `handle` is the device's own."""
     lasts = int(settings.ACCESS_TOKEN_LIFETIME.total_seconds())
     return Pair(
         device=device,
@@ -31,13 +33,17 @@ def pair_of(device: IssuedToken, handle: str) -> Pair:
 
 
 def access_token_of(device: IssuedToken, handle: str, lasts: int) -> str:
+    """An access token of the current generation that is valid for `lasts` seconds."""
     return signing.sign_access_token(
         sub=str(device.user_id), sid=handle, gen=device.generation, lifetime=lasts
     )
 
 
 def refresh_token_of(device: IssuedToken, handle: str) -> str:
-    """The refresh token of the current generation, from the row and the handle alone."""
+    """The refresh token of the current generation.
+
+    It is made of the row and the handle alone, so the same one can be made again.
+    """
     ends = min(device.rotated_at + settings.DEVICE_IDLE_TIMEOUT, device.expires_at)
     return signing.sign_refresh_token(
         sub=str(device.user_id),

@@ -1,3 +1,5 @@
+"""Finds the device of a credential, and says why a credential is refused."""
+
 from datetime import timedelta
 
 from django.db.models import F
@@ -7,13 +9,15 @@ from tokens.client import Client
 from tokens.models import IssuedToken, State
 from tokens.statements import find_device
 
-TOUCH_INTERVAL = timedelta(seconds=60)
+TOUCH_INTERVAL = timedelta(seconds=60)  # between two writes that only note a request
 Reason = IssuedToken.Reason
 
 
 class Refused(Exception):
-    """A credential that is not accepted. `code` is a word of the HTTP contract; a revoked device
-    gives its `reason` and the `note` that staff left for the person."""
+    """A credential is not accepted, and `code` says why, as in the answers of the API.
+
+    For a revoked device, `reason` says why it ended, and `note` is what staff wrote for the person.
+    """
 
     def __init__(self, code: str, *, reason: str = "", note: str = "") -> None:
         super().__init__(code)
@@ -23,7 +27,10 @@ class Refused(Exception):
 
 
 def find(handle: str, kind: str) -> IssuedToken:
-    """The device that holds this handle, in the one query of a request."""
+    """The device of this kind that holds this handle, live or not. One query.
+
+    Raise Refused `token_invalid` if there is none.
+    """
     device = find_device(signing.hash_handle(handle))
     if device is None or device.kind != kind:
         raise Refused("token_invalid")
@@ -31,7 +38,7 @@ def find(handle: str, kind: str) -> IssuedToken:
 
 
 def require_live(device: IssuedToken, client: Client) -> None:
-    """Raise Refused, with why, unless the device is live. A revoked one counts the refusal."""
+    """Raise Refused, with the reason, unless the device is live. Count it if it was revoked."""
     if device.state == State.LIVE:
         return
     if device.revoked_at:
@@ -46,7 +53,7 @@ def require_live(device: IssuedToken, client: Client) -> None:
 
 
 def _count_refusal(device: IssuedToken, client: Client) -> None:
-    """Note that a revoked device still tries, with at most one write in 60 s."""
+    """Count a request of a revoked device, with at most one write in 60 s."""
     if device.refused_at and device.now - device.refused_at < TOUCH_INTERVAL:
         return
     IssuedToken.objects.filter(pk=device.pk, refused_at=device.refused_at).update(

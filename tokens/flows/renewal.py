@@ -1,4 +1,4 @@
-"""Step-up and password change: a new handle for the same device."""
+"""Step-up and password change. Both give the same device a new handle."""
 
 from datetime import datetime
 from typing import Any
@@ -17,10 +17,10 @@ Reason = IssuedToken.Reason
 
 
 def reauthenticate(device: IssuedToken, user: User) -> str:
-    """Make the device fresh, the user's password having just been verified on it.
+    """Make the device fresh. The caller has just verified the user's password on it.
 
-    Return its new handle: the old tokens, or the old cookie, end at once. Raise Refused if the
-    account or the device ended meanwhile.
+    Return its new handle. The old tokens, or the old cookie, end at once. Raise Refused if the
+    account has changed, or the device has ended, since then.
     """
     with transaction.atomic():
         handle = _renew(device, lock_verified(user))
@@ -29,11 +29,10 @@ def reauthenticate(device: IssuedToken, user: User) -> str:
 
 
 def change_password(user: User, device: IssuedToken) -> str:
-    """Save the new password of `user`, end every other device, and return the new handle of this
-    one.
+    """Save the user's new password and end all other devices. Return the new handle of this one.
 
-    `user` has had `set_password()` called, after the current password was verified, and is not
-    saved. Raise Refused if the account or the device ended meanwhile.
+    The caller has verified the current password and called `set_password()`, but not `save()`.
+    Raise Refused if the account has changed, or the device has ended, since then.
     """
     with transaction.atomic():
         now = lock_verified(user)
@@ -47,9 +46,10 @@ def change_password(user: User, device: IssuedToken) -> str:
 
 
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
-    """Give the device a new handle and a new generation, fresh from now.
+    """Give the device a new handle and a new generation, and make it fresh from `now` on.
 
-    The device may have been refreshed since it was read, so the row counts on by itself.
+    The database adds 1 to the generation in the row, because the device may have been refreshed
+    since it was read. Raise Refused if the device was revoked or renewed meanwhile.
     """
     handle = signing.new_handle()
     values: dict[str, Any] = {

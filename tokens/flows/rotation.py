@@ -1,4 +1,4 @@
-"""Refresh: who rotates, who is answered again, and who is a thief."""
+"""Refresh: decides whether a refresh token rotates, is answered again, or was reused."""
 
 import logging
 from hmac import compare_digest
@@ -23,12 +23,13 @@ Reason = IssuedToken.Reason
 
 
 def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -> Pair:
-    """The next pair of the device, or its current one again for an answer that was lost.
+    """The next pair of the device. If the last answer was lost, its current pair again.
 
-    `attempt` is the caller's Idempotency-Key. One conditional UPDATE on the database's clock
-    decides who rotates; at most two queries stand beside it, and a repeated answer writes
-    nothing. Raise Refused as `authenticate`, or `refresh_invalid` after a reuse, which has ended
-    the device by then.
+    `attempt` is the client's Idempotency-Key. One conditional UPDATE decides which request rotates,
+    by the time of the database. At most two other queries run, and a repeated answer writes
+    nothing.
+
+    Raise Refused as `authenticate` does. A reuse ends the device and raises `refresh_invalid`.
     """
     claims, is_past_exp = _read_refresh_token(refresh_token)
     device = _find_refreshable(claims, client)
@@ -47,7 +48,7 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
 
 
 def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
-    """The claims of a refresh token, and whether it is past its `exp`."""
+    """The claims of a refresh token, and whether its `exp` has passed."""
     try:
         return signing.verify(token, signing.REFRESH), False
     except signing.ExpiredToken as expired:
@@ -57,10 +58,10 @@ def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
 
 
 def _find_refreshable(claims: signing.Claims, client: Client) -> IssuedToken:
-    """The device of a refresh token; a live one if the generation is one that may refresh.
+    """The device of a refresh token. It is live, unless the token is so old that it is a reuse.
 
-    A token ahead of its row, as a restored backup of the database makes them, is refused and
-    ends nothing.
+    After a restore from a backup, a token may be ahead of its row. Such a token is refused, and
+    its device does not end.
     """
     device = find(claims.sid, Kind.API)
     if claims.sub != str(device.user_id):
@@ -74,7 +75,7 @@ def _find_refreshable(claims: signing.Claims, client: Client) -> IssuedToken:
 
 
 def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> bool:
-    """Advance the generation, if nobody did before and the device is not ended."""
+    """Advance the generation, if no other request did and the device has not ended."""
     values = {
         **sign_of_life(device, client),
         "generation": device.generation + 1,
@@ -93,11 +94,11 @@ def _not_rotated() -> IssuedTokenQuerySet:
 
 
 def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
-    """Whether the previous refresh token may have the current pair again.
+    """Whether the previous refresh token may get the current pair again.
 
-    Within the grace always: several tabs refresh at once. Later only while nobody has used the
-    current generation, which says that its answer was lost, and only for the attempt that asked
-    for it.
+    Within REFRESH_GRACE it always may, because several tabs may refresh at once. After that, the
+    answer must have been lost: no request has used the current generation. And it must be the same
+    attempt that made this generation. Requests without an attempt count as the same.
     """
     if device.now - device.rotated_at <= settings.REFRESH_GRACE:
         return True
@@ -106,10 +107,10 @@ def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
 
 
 def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
-    """End a device whose refresh token came back, and keep who came second.
+    """End a device whose refresh token was reused, and keep who came second.
 
-    Who came first stands in `rotated_at`, `rotated_ip` and `rotated_user_agent`. This is the one
-    place that knows of a reuse: whoever is to be told is told here.
+    `rotated_at`, `rotated_ip` and `rotated_user_agent` already hold who came first. No other place
+    learns of a reuse, so the log and the owner are told here.
     """
     ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
         revoked_at=Now(),

@@ -1,4 +1,4 @@
-"""Use: what every request passes."""
+"""Use: checks the credential of each request, and notes that its device was seen."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ Kind = IssuedToken.Kind
 
 
 def authenticate(access_token: str, client: Client) -> IssuedToken:
-    """The live device of an access token, noted as seen. One query, at most one update.
+    """The live device of an access token, noted as seen. One query, and at most one update.
 
     Raise Refused: `token_invalid`, `token_expired`, `device_...`, `user_inactive` or
     `password_changed`.
@@ -45,35 +45,8 @@ def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     return device
 
 
-def _touch(device: IssuedToken, client: Client) -> None:
-    """Note that the device was seen: once for each generation, then at most once in 60 s.
-
-    The conditions let one of several requests at once write, never revive a revoked device, and
-    never confirm a later generation than the one presented.
-    """
-    confirms = not device.confirmed and device.presented_generation == device.generation
-    if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
-        return
-    values = sign_of_life(device, client)
-    if confirms:
-        values["confirmed"] = True
-    update_if(_not_confirmed if confirms else _not_seen, device, values)
-
-
-def _not_confirmed() -> IssuedTokenQuerySet:
-    return _not_revoked().filter(generation=Parameter("generation"))
-
-
-def _not_seen() -> IssuedTokenQuerySet:
-    return _not_revoked().filter(last_seen_at=Parameter("last_seen_at"))
-
-
-def _not_revoked() -> IssuedTokenQuerySet:
-    return IssuedToken.objects.filter(pk=Parameter("id"), revoked_at=None)
-
-
 def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:
-    """What a request changes in the row of its device."""
+    """The values that a request changes in the row of its device."""
     values: dict[str, Any] = {"last_seen_at": device.now}
     timeout = device.idle_timeout()
     if timeout is not None:
@@ -81,3 +54,30 @@ def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:
     if client.ip_address != device.last_ip:
         values |= {"last_ip": client.ip_address, "location": locate(client.ip_address)}
     return values
+
+
+def _touch(device: IssuedToken, client: Client) -> None:
+    """Note that the device was seen: once in each generation, then at most once in 60 s.
+
+    The first one sets `confirmed`, unless the device has got a new generation since it was read. Of
+    several later ones at the same time, only one is written. A revoked device is left as it is.
+    """
+    confirms = not device.confirmed and device.presented_generation == device.generation
+    if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
+        return
+    values = sign_of_life(device, client)
+    if confirms:
+        values["confirmed"] = True
+    update_if(_same_generation if confirms else _not_seen_since, device, values)
+
+
+def _same_generation() -> IssuedTokenQuerySet:
+    return _not_revoked().filter(generation=Parameter("generation"))
+
+
+def _not_seen_since() -> IssuedTokenQuerySet:
+    return _not_revoked().filter(last_seen_at=Parameter("last_seen_at"))
+
+
+def _not_revoked() -> IssuedTokenQuerySet:
+    return IssuedToken.objects.filter(pk=Parameter("id"), revoked_at=None)

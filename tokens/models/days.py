@@ -1,3 +1,5 @@
+"""How many sign-ins and how many revocations each day had."""
+
 from datetime import UTC, date, datetime, timedelta
 
 from django.db import models
@@ -9,8 +11,10 @@ from tokens.models.devices import IssuedToken
 
 class DailyCountManager(models.Manager["DailyCount"]):
     def recent(self, days: int = 30) -> list["DailyCount"]:
-        """The last `days` days, the last of them today so far. Days that are over are counted
-        once and kept."""
+        """The counts of the last `days` days, the oldest first. The last one is today so far.
+
+        A day that is over is counted once, and its row is kept.
+        """
         today = datetime.now(UTC).date()
         wanted = [today - timedelta(days=ago) for ago in reversed(range(days))]
         kept = {count.day: count for count in self.filter(day__gte=wanted[0], day__lt=today)}
@@ -25,15 +29,18 @@ class DailyCountManager(models.Manager["DailyCount"]):
 
 
 def _count_by_day(time: str, first: date) -> dict[date, int]:
-    """How many devices have their `time` on each day (UTC), from the `first` on."""
+    """How many devices have the field `time` on each day (UTC), from the day `first` on."""
     start = datetime.combine(first, datetime.min.time(), UTC)
     devices = IssuedToken.objects.filter(**{f"{time}__gte": start}).order_by()
     return dict(devices.values_list(TruncDate(time)).annotate(count=Count("*")))
 
 
 class DailyCount(models.Model):
-    """What happened on a day (UTC) that is over. Kept, because counting a month of many millions
-    takes a while, and because a purge takes rows away."""
+    """The sign-ins and revocations of one day (UTC).
+
+    The row of a day that is over is kept, because counting many millions of devices takes a while,
+    and because a purge deletes devices.
+    """
 
     day = models.DateField(primary_key=True)
     sign_ins = models.PositiveIntegerField()

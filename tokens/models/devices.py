@@ -1,3 +1,5 @@
+"""The device: its row, the questions about rows, and how long it lasts."""
+
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +16,14 @@ from accounts.models import User
 from tokens.models.states import DevicesByState
 from tokens.user_agents import CLIENT_LENGTH, USER_AGENT_LENGTH, DeviceType, device_label
 
-NAME_LENGTH = 64  # characters of the person's own name for a device
-NOTE_LENGTH = 500  # characters of staff's note
-BATCHES_AHEAD = 20  # whose keys are read at once
+NAME_LENGTH = 64  # characters of the name that a person gives a device
+NOTE_LENGTH = 500  # characters of the note that staff leave
+BATCHES_AHEAD = 20  # batches whose keys are read with one query
 
 
 class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
     def touchable_by(self, user: User) -> "IssuedTokenQuerySet":
-        """Devices that this member of staff may end: a superuser's only as a superuser."""
+        """Devices that this member of staff may end. Only superusers end those of superusers."""
         return self if user.is_superuser else self.filter(user__is_superuser=False)
 
     def matching(
@@ -36,10 +38,10 @@ class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
         role: str | None = None,
         not_seen_since: datetime | None = None,
     ) -> "IssuedTokenQuerySet":
-        """Devices for which everything given holds; without anything, all.
+        """Devices that meet all given conditions. Without a condition, all devices.
 
-        `network` is where they signed in from or were last seen, `client` the program ("Firefox")
-        and `role` the name of one that their user has.
+        `network` holds the address of the sign-in or the last address. `client` is the program
+        ("Firefox"), and `role` the name of a role of the user. `os` and `client` ignore case.
         """
         devices = self
         if user is not None:
@@ -61,14 +63,16 @@ class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
         return devices
 
     def summary(self) -> dict[str, Any]:
-        """How many these are (`devices`, of how many `people`) and when the `newest` signed in."""
+        """How many `devices` of how many `people` these are, and when the `newest` signed in."""
         return self.aggregate(
             devices=Count("pk"), people=Count("user", distinct=True), newest=Max("created_at")
         )
 
     def breakdown(self, largest: int = 5) -> dict[str, list[tuple[str, int]]]:
-        """How many of these devices there are of each OS, client, kind and place: of each the
-        `largest` groups, "" being what is unknown. One query."""
+        """The `largest` groups of these devices by OS, client, kind and place, with one query.
+
+        Each group is a value and its count. The value "" means unknown.
+        """
         names = ["os", "browser", "kind", "location"]
         counts: dict[str, Counter[str]] = {name: Counter() for name in names}
         for *values, count in self.order_by().values_list(*names).annotate(count=Count("pk")):
@@ -77,10 +81,10 @@ class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
         return {name: counter.most_common(largest) for name, counter in counts.items()}
 
     def revoke(self, *, reason: str, by: User | None = None, note: str = "") -> int:
-        """End these devices, for good, in one UPDATE. Return how many it ended.
+        """End these devices forever, in one UPDATE. Return how many it ended.
 
-        One that was ended before keeps its time, its reason and its note, also when two
-        revocations meet: the outer condition is looked at again once the row is free.
+        A device that was revoked before keeps its time, reason and note. This also holds if two
+        revocations meet: the database checks the outer condition again when it gets the row's lock.
         """
         return IssuedToken.objects.filter(pk__in=self.values("pk"), revoked_at=None).update(
             revoked_at=Now(),
@@ -93,10 +97,11 @@ class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
     revoke.alters_data = True  # type: ignore[attr-defined]
 
     def in_batches(self, size: int) -> Iterator["IssuedTokenQuerySet"]:
-        """These devices in batches of `size`, in primary-key order.
+        """These devices in batches of `size`, in the order of their keys.
 
-        Found some batches ahead, since finding a few among many may take long; so whoever acts
-        on a batch states its condition again. It may take its devices out of this queryset.
+        The keys are read several batches ahead, because finding few devices among many is slow.
+        So a batch may be stale: repeat the condition in the UPDATE. The devices of a batch may
+        leave this queryset before the next one is taken.
         """
         after = uuid.UUID(int=0)
         ordered = self.order_by("pk").values_list("pk", flat=True)
@@ -107,10 +112,10 @@ class IssuedTokenQuerySet(DevicesByState["IssuedToken"]):
 
 
 class IssuedToken(models.Model):
-    """A device: one signed-in place, ended once and never revived.
+    """A device: one signed-in place. It ends once and is never revived.
 
-    The row keeps only the SHA-256 of the handle that the device holds, so no copy of the table
-    signs anybody in.
+    The device holds its handle, and the row only the SHA-256 of it. So a copy of the table signs in
+    no one.
     """
 
     class Kind(models.TextChoices):
@@ -155,7 +160,8 @@ class IssuedToken(models.Model):
 
     created_at = models.DateTimeField("signed in")
     authenticated_at = models.DateTimeField("password last given", null=True)
-    # Written while the device is in use: an index would cost a second write each time.
+    # The next two have no index: they are written while the device is used, and an index would be
+    # a second write each time.
     last_seen_at = models.DateTimeField("last seen")
     idle_at = models.DateTimeField("idle from", null=True)
     expires_at = models.DateTimeField("ends", db_index=True)
@@ -164,7 +170,7 @@ class IssuedToken(models.Model):
     revoked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # The name outlives the account that it was.
+    # A copy of the name, which stays when the account is deleted.
     revoked_by_name = models.CharField("revoked by", max_length=150, blank=True)
     revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
     revoked_note = models.CharField("note", max_length=NOTE_LENGTH, blank=True)
@@ -180,10 +186,10 @@ class IssuedToken(models.Model):
 
     objects = IssuedTokenQuerySet.as_manager()
 
-    # From `with_state()`.
+    # Set by `with_state()`.
     state: str
     now: datetime
-    # The generation of the token that a request came with; the device's own for a browser.
+    # The generation of the token in the request. For a browser it is the device's own generation.
     presented_generation: int | None = None
 
     class Meta:
@@ -200,11 +206,12 @@ class IssuedToken(models.Model):
             models.Index(
                 fields=["-reuse_at"], name="device_reuse_at", condition=Q(reuse_at__isnull=False)
             ),
-            # Moves only with the device, unlike the times, so its index is seldom written.
+            # The address changes when the device moves, so this index is seldom written.
             models.Index(fields=["last_ip"], name="device_last_ip"),
-            # One for each filter of the admin's list, in the list's order: otherwise the newest of
-            # something rare is looked for among all. Read backwards, they grow at their end, which
-            # keeps them small. Each costs a sign-in some 20 us.
+            # One index for each filter of the admin's list. Without it, the newest devices of a
+            # rare kind would be searched among all devices. The list reads the index backwards, so
+            # that new rows are added at its end, which keeps it small. Each index costs a sign-in
+            # about 20 us.
             models.Index(fields=["kind", "created_at", "id"], name="device_kind"),
             models.Index(fields=["os", "created_at", "id"], name="device_os"),
             models.Index(
@@ -229,12 +236,12 @@ class IssuedToken(models.Model):
 
     @property
     def label(self) -> str:
-        """The parsed client: "Firefox on Linux"."""
+        """The name of the client and what it runs on: "Firefox on Linux"."""
         return device_label(browser=self.browser, os=self.os, device_type=self.device_type)
 
     @property
     def ended_reason(self) -> str:
-        """Why the device is revoked, "" if it is not."""
+        """Why the device is revoked, by its own row or by its user. "" if it is not."""
         if self.revoked_at:
             return self.revoked_reason
         if not self.user.is_active:
@@ -244,9 +251,10 @@ class IssuedToken(models.Model):
         return ""
 
     def is_fresh(self) -> bool:
-        """Whether the password was given here lately, and the request came with the newest token.
+        """Whether the password was given on this device within STEP_UP_MAX_AGE.
 
-        Asks nothing of the database; `now` is its clock at the time the device was read.
+        The request must have come with the newest token as well. No query is made: `now` is the
+        time of the database when the device was read.
         """
         return (
             self.authenticated_at is not None
@@ -255,7 +263,7 @@ class IssuedToken(models.Model):
         )
 
     def idle_timeout(self) -> timedelta | None:
-        """How long the device may be silent; None: for ever."""
+        """How long the device may be silent. None means forever."""
         if self.idle_at is None:
             return None
         return idle_timeout(self.kind, self.user)
@@ -269,7 +277,7 @@ def idle_timeout(kind: str, user: Any) -> timedelta:
 
 
 def lifetime(kind: str, user: Any) -> timedelta:
-    """How long a device of this kind lasts, whatever it does."""
+    """How long a device of this kind lasts, however much it is used."""
     if kind == IssuedToken.Kind.BROWSER and user.is_staff:
         return settings.STAFF_BROWSER_LIFETIME
     return settings.DEVICE_LIFETIME

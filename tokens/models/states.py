@@ -1,3 +1,5 @@
+"""The four states of a device, and the questions about them."""
+
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -16,13 +18,12 @@ class State(models.TextChoices):
     REVOKED = "revoked"
 
 
-# The one definition of the states: a device is in the first whose condition holds, else live.
-# The clock is the database's, so that hosts whose clocks differ agree.
+# The one definition of the states. A device is in the first state whose condition holds. If none
+# holds, it is live. The time is the database's, so hosts with different clocks agree.
 ENDED = {
     State.REVOKED: Q(revoked_at__isnull=False)
     | Q(user__is_active=False)
-    # Not "different": PostgreSQL reckons that the opposite, two equal columns of a join, is rare,
-    # and sorts all live devices to find the newest.
+    # Written as < or >, not !=: for != PostgreSQL underestimates the live rows and sorts them all.
     | Q(password_epoch__lt=F("user__password_changed_at"))
     | Q(password_epoch__gt=F("user__password_changed_at")),
     State.EXPIRED: Q(expires_at__lte=Now()),
@@ -31,11 +32,11 @@ ENDED = {
 
 
 class DevicesByState(models.QuerySet[D]):
-    """The one definition of the states, as conditions."""
+    """Questions about the states of devices, and about their end."""
 
     def with_state(self) -> Self:
-        """Devices with their user, their `state`, and the database's `now` to reckon with."""
-        # Values and not members of an enum, which the drivers would look up at each request.
+        """Devices with their `user`, their `state`, and `now`, the time of the database."""
+        # Plain values: for members of an enum, the drivers would look up a type in each request.
         whens = [When(condition, then=Value(state.value)) for state, condition in ENDED.items()]
         state = Case(*whens, default=Value(State.LIVE.value))
         return self.select_related("user").annotate(state=state, now=Now())
@@ -53,22 +54,22 @@ class DevicesByState(models.QuerySet[D]):
         return self.in_state(State.LIVE)
 
     def ended_since(self, time: Any) -> Self:
-        """Devices that are live no more and were at `time`, the latest end first."""
+        """Devices that were live at `time` and have ended since, the latest end first."""
         end = Coalesce("revoked_at", Least(Coalesce("idle_at", "expires_at"), "expires_at"))
         ended = self.with_state().annotate(ended_at=end).filter(ended_at__gte=time)
         return ended.exclude(pk__in=self.live().values("pk")).order_by("-ended_at")
 
     def unended(self) -> Self:
-        """Devices that are live by their own row, whatever became of their user."""
+        """Devices that are live by their own row. Their user is not looked at."""
         is_used = Q(idle_at=None) | Q(idle_at__gt=Now())
         return self.filter(is_used, revoked_at=None, expires_at__gt=Now())
 
     def never_used(self) -> Self:
-        """Devices that made no request since their sign-in."""
+        """Devices that made no request after their sign-in."""
         return self.filter(generation=1, confirmed=False)
 
     def past_retention(self, by: timedelta = timedelta()) -> Self:
-        """Devices that ended long enough ago to be purged, or to have been since `by`."""
+        """Devices that were revoked or expired more than DEVICE_RETENTION plus `by` ago."""
         limit = Now() - (settings.DEVICE_RETENTION + by)
         return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
 

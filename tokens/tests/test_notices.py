@@ -472,7 +472,7 @@ def hostile_mails(alice, sign_in, mails_of, support):
     alice.devices.update(browser="Firefox", location="Bern, Switzerland")
     hostile = IssuedToken.objects.with_state().get()
     hostile.pk, hostile.browser = None, HOSTILE[:64]
-    messages["sign-in"] = mails_of(lambda: notices.tell_of_sign_in(hostile))
+    messages["sign-in"] = mails_of(lambda: notices.tell_of_login(hostile))
     return {name: found[0] for name, found in messages.items()}
 
 
