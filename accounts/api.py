@@ -1,3 +1,5 @@
+"""The API of accounts: signing up, roles, users, and the roles of a user."""
+
 from django.conf import settings
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,7 +16,10 @@ from accounts.verification import send_verification
 
 
 class OpenView(APIView):
-    """Anybody may ask: a stale `Authorization` header is ignored, and a refusal is a 401."""
+    """A view for clients without a token. It ignores an `Authorization` header.
+
+    A failed authentication is a 401.
+    """
 
     authentication_classes = ()
     permission_classes = ()
@@ -24,7 +29,7 @@ class OpenView(APIView):
 
 
 class SignupView(OpenView, generics.GenericAPIView):
-    """Create an account. It signs nobody in: log in with it afterwards."""
+    """Create an account. Sign in with it afterwards."""
 
     refuses = {"POST": (403, 409, 429)}
     serializer_class = SignupSerializer

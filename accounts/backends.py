@@ -13,9 +13,9 @@ class RoleBackend(ModelBackend):
     """Log in by username or verified email address; permissions come from roles."""
 
     def authenticate(self, request, username=None, password=None, **kwargs):
-        """The user, or None, after exactly one hash computation whatever the cause.
+        """Return the user, or None. Both take exactly one computation of a hash.
 
-        Raise TooManyAttempts, without a computation, for known and unknown names alike.
+        Raise TooManyAttempts before that computation, for known and unknown names alike.
         """
         if username is None or password is None:
             return None
@@ -23,13 +23,13 @@ class RoleBackend(ModelBackend):
         address = request.META.get("REMOTE_ADDR", "") if request else ""
         with throttling.log_in(username, user, address) as attempt:
             if user is None or not self.user_can_authenticate(user):
-                User().set_password(password)
+                User().set_password(password)  # computes a hash, as a known name does
             elif user.check_password(password):
                 attempt.succeed()
         if attempt.has_succeeded:
             user.wrong_passwords = attempt.wrong
             return user
-        # Without the name as typed: people type their password there.
+        # The typed name is not logged, because people sometimes type their password there.
         logger.info("login refused", extra={"user": user and user.pk})
         return None
 

@@ -1,4 +1,4 @@
-"""The roles that exist after `migrate`. What they may do at first is declared by the apps."""
+"""The roles that exist after `migrate`. The apps declare what these roles may do at first."""
 
 from django.apps import apps as global_apps
 
@@ -11,14 +11,14 @@ BUILT_IN = {
 def create_built_in_roles(using, apps=global_apps, **kwargs):
     """Create each missing built-in role, once all its permissions exist. Called by `post_migrate`.
 
-    Django sends that signal for one app after another, and each app's permissions appear with its
-    own. So an early call finds some permissions missing and leaves the role to a later one. A role
+    Django sends that signal for each app in turn, and creates the app's permissions at that time.
+    So an early call finds some permissions missing, and leaves the role to a later call. A role
     that exists keeps the permissions that staff gave it.
     """
     try:
         Role = apps.get_model("accounts", "Role")
         Permission = apps.get_model("auth", "Permission")
-    except LookupError:  # migrated back to before the app
+    except LookupError:  # the database is migrated back to before these models
         return
     for name, description in BUILT_IN.items():
         if Role.objects.using(using).filter(name=name).exists():

@@ -1,4 +1,4 @@
-"""Checks of the settings that attempts to sign in depend on."""
+"""System checks of the settings for attempts to sign in."""
 
 from django.conf import settings
 from django.core.checks import Error, register
@@ -11,7 +11,7 @@ def check_delays(app_configs, **kwargs):
     return [
         Error(
             "LOGIN_DELAY is longer than LOGIN_MAX_DELAY.",
-            hint="The delay doubles up to the longest one. 30 and 3600 are the defaults.",
+            hint="The delay doubles from the first to the second. The defaults are 30 and 3600.",
             id="accounts.E001",
         )
     ]

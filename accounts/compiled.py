@@ -1,9 +1,9 @@
-"""Querysets compiled once.
+"""Querysets that are compiled once.
 
-Django builds and compiles a query anew each time it runs, which takes longer than the answer of
-the database. Here the SQL is taken from the queryset itself, once for each database, so that
-models and conditions stay defined in one place. The values that differ from run to run are
-`Parameter`s of the queryset, and are given by name, as the database stores them.
+Django compiles a query each time it runs, and this takes longer than the database's answer. Here
+the SQL is taken from the queryset, once for each database. So models and conditions stay defined
+in one place. A value that differs from run to run is a `Parameter` of the queryset. The caller
+gives it by name, in the form that the database stores.
 """
 
 import functools
@@ -17,10 +17,11 @@ from django.db import connections
 from django.db.models import Expression, QuerySet
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
-BINARY = 1  # psycopg.pq.Format
+BINARY = 1  # psycopg.pq.Format.BINARY
 
-# By Django's name of a type: how to select a column of it, and what to make of the value. Both
-# drivers would parse times that come as text in Python, which takes longer than the query.
+# How to read columns of a type, which Django names: the SQL that selects such a column, and the
+# function that converts its value. Otherwise times come as text, and Django parses them in Python.
+# That takes longer than the query.
 READING: dict[str, dict[str, tuple[str, Callable[[Any], Any] | None]]] = {
     "sqlite": {
         "DateTimeField": ("{} || '+00:00'", datetime.fromisoformat),
@@ -32,21 +33,23 @@ Build = Callable[..., QuerySet[Any, Any]]
 
 
 class Parameter(Expression):
-    """A place in a compiled statement for the value of this name."""
+    """Stands in a queryset for the value that each run gives by this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        return "%s", [self]
+        return "%s", [self]  # `_with_names` finds it among the values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """SQL for the database `alias`, and the parameters that are always the same. Of a SELECT also
-    the names of its columns, and the positions of those whose values need converting.
-    `related` is the position of the first column of a related model."""
+    """SQL for the database `alias`, with the parameters that are the same in each run.
+
+    The other fields are for a SELECT. `names` are its columns. `converters` has the position of
+    each column to convert. `related` is the position of the first column of a related model.
+    """
 
     alias: str
     sql: str
@@ -56,7 +59,7 @@ class Statement:
     related: int | None = None
 
     def fetch(self, **values: Any) -> list[list[Any]]:
-        """The rows of a SELECT."""
+        """Run a SELECT with these values. Return its rows, converted."""
         with connections[self.alias].cursor() as cursor:
             if cursor.db.vendor == "postgresql":
                 cursor.cursor.format = BINARY
@@ -69,7 +72,7 @@ class Statement:
         return rows
 
     def execute(self, **values: Any) -> int:
-        """How many rows an UPDATE or a DELETE changed."""
+        """Run an UPDATE or a DELETE with these values. Return how many rows it changed."""
         with connections[self.alias].cursor() as cursor:
             cursor.execute(self.sql, {**self.parameters, **values})
             return cursor.rowcount
@@ -104,7 +107,7 @@ def select(alias: str, build: Build, *args: Any) -> Statement:
 
 @functools.cache
 def count(alias: str, build: Build) -> Statement:
-    """A SELECT of how many rows the queryset `build()` has."""
+    """A SELECT that counts the rows of the queryset `build()`."""
     sql, values = build().query.get_compiler(alias).as_sql()
     sql, parameters = _with_names(_with_columns(sql, ["COUNT(*)"]), values)
     return Statement(alias=alias, sql=sql, parameters=parameters)
@@ -112,7 +115,7 @@ def count(alias: str, build: Build) -> Statement:
 
 @functools.cache
 def update(alias: str, build: Build, *names: str) -> Statement:
-    """An UPDATE of these fields of the rows of `build()`, to the parameters `new_<field>`."""
+    """An UPDATE of the rows of `build()`. Each named field is set to the parameter `new_<name>`."""
     query: Any = build().query.chain(UpdateQuery)
     query.add_update_values({name: Parameter(f"new_{name}") for name in names})
     sql, parameters = _with_names(*query.get_compiler(alias).as_sql())
@@ -128,16 +131,17 @@ def delete(alias: str, build: Build, *args: Any) -> Statement:
 
 
 def several(name: str, size: int) -> list[Parameter]:
-    """So many parameters, which `spread()` gives their values."""
+    """Return `size` parameters. `spread()` makes their values."""
     return [Parameter(f"{name}{number}") for number in range(size)]
 
 
 def spread(name: str, values: Iterable[Any]) -> dict[str, Any]:
+    """Return the values for the parameters that `several()` made, by name."""
     return {f"{name}{number}": value for number, value in enumerate(values)}
 
 
 def _with_columns(sql: str, columns: list[str]) -> str:
-    """The SQL with these columns in place of its own. Raise ValueError if one holds " FROM "."""
+    """Put these columns in place of those of the SQL. Raise ValueError if one holds " FROM "."""
     own, _, _ = sql.partition(" FROM ")
     if own.count("(") != own.count(")") or any(" FROM " in column for column in columns):
         raise ValueError(f"a column holds a FROM of its own: {own}")
@@ -145,9 +149,10 @@ def _with_columns(sql: str, columns: list[str]) -> str:
 
 
 def _with_names(sql: str, values: Iterable[Any]) -> tuple[str, dict[str, Any]]:
-    """The SQL with its parameters by name, and the values of those that are always the same.
+    """Give the parameters of the SQL names. Return it with the values that never change.
 
-    Where they go by position, Django looks through the SQL with a regular expression each time.
+    For parameters without names, Django would search the SQL on SQLite with a regular expression
+    in each run.
     """
     names, parameters = [], {}
     for number, value in enumerate(values):

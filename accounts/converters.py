@@ -5,6 +5,8 @@ from accounts.models.users import USERNAME
 
 
 class UsernameConverter(StringConverter):
+    """A username in a URL: `<username:name>`."""
+
     regex = USERNAME
 
 

@@ -1,4 +1,4 @@
-"""Refusals of the API: `{"detail": sentence, "code": word}` with the status of the contract."""
+"""Refusals of the API. Each is a status and `{"detail": sentence, "code": word}`."""
 
 from rest_framework import exceptions, status
 
@@ -8,7 +8,7 @@ CHALLENGE = 'Bearer realm="api"'
 class Unauthorized(exceptions.APIException):
     """401 with a challenge of its own, also from a view without authenticators.
 
-    Not an AuthenticationFailed: DRF turns that into a 403 where a view has no authenticator.
+    It is not DRF's AuthenticationFailed, because DRF turns that into a 403 in such a view.
     """
 
     status_code = status.HTTP_401_UNAUTHORIZED

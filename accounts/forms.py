@@ -16,12 +16,13 @@ from accounts.throttling import TooManyAttempts, log_too_many
 
 
 class ThrottledForm(forms.BaseForm):
-    """A form that asks for a password: too many tries are an error on it, and a 429."""
+    """A form that asks for a password. After too many attempts it shows an error, with a 429."""
 
     refusal: TooManyAttempts | None = None
 
     @contextmanager
     def throttled(self) -> Iterator[None]:
+        """Turn TooManyAttempts from the block into an error of the form."""
         try:
             yield
         except TooManyAttempts as refusal:
@@ -30,7 +31,7 @@ class ThrottledForm(forms.BaseForm):
             raise ValidationError(str(refusal), code="throttled") from None
 
     def mark(self, response: HttpResponse) -> HttpResponse:
-        """The page of this form, with the status and header of a refusal if it was one."""
+        """Return the form's page, with 429 and `Retry-After` if the attempt was refused."""
         if self.refusal:
             response.status_code = 429
             response.headers["Retry-After"] = str(self.refusal.wait)
@@ -41,7 +42,7 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Username or email address"
-        # Django's own takes no more than a username has; an address may be longer.
+        # Django's own limit is the length of a username, and an email address may be longer.
         longest = User._meta.get_field("email").max_length
         self.fields["username"].widget.attrs["maxlength"] = longest
 
@@ -51,15 +52,16 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
 
 
 class SignupForm(auth_forms.BaseUserCreationForm):
-    """A new account."""
-
     class Meta:
         model = User
         fields = ["username", "email"]
         field_classes = {"username": auth_forms.UsernameField}
 
     def save_unique(self) -> User | None:
-        """The new user, or None with an error on the form when somebody else was faster."""
+        """Save and return the new user.
+
+        If another request took the name first, show an error on the form and return None.
+        """
         try:
             with transaction.atomic():
                 return self.save()
@@ -69,7 +71,7 @@ class SignupForm(auth_forms.BaseUserCreationForm):
 
 
 class PasswordResetForm(auth_forms.PasswordResetForm):
-    """Django's own, for verified addresses, and also for accounts that have no password yet."""
+    """Django's own, but for verified addresses only, and also for accounts without a password."""
 
     def send_mail(self, subject_template_name, email_template_name, context, *args, **kwargs):
         path = reverse("password_reset_confirm", args=[context["uid"], context["token"]])
@@ -83,10 +85,11 @@ class PasswordResetForm(auth_forms.PasswordResetForm):
 
 
 class ForgottenPasswordForm(PasswordResetForm):
-    """What a person fills in for themselves: so many mails an hour, and the same answer beyond.
+    """The form that people fill in for themselves.
 
-    For an address that is nobody's the mail is written too, to a user without one, and not sent:
-    whether there is an account is not told by time either (ASVS 6.3.8).
+    Beyond RESET_MAILS_PER_HOUR it sends nothing and answers the same. For an unknown address it
+    writes the mail too, to a user without an address, and then does not send it. So response time
+    does not reveal whether there is an account (ASVS 6.3.8).
     """
 
     def get_users(self, email):

@@ -1,3 +1,5 @@
+"""The password hash, and a limit on how many are computed at once."""
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,14 +12,14 @@ MAX_WAIT = 3  # seconds for a free place
 
 
 class Busy(Exception):
-    """No place to compute a hash in became free within MAX_WAIT."""
+    """No place to compute a hash became free within MAX_WAIT."""
 
 
 class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
     """Argon2id with the parameters of the OWASP Password Storage Cheat Sheet (19 MiB, t=2, p=1).
 
-    At most MAX_CONCURRENT_HASHES are computed at once in a process, so that a flood of sign-ins
-    leaves memory and processors to the devices that are signed in. Raise Busy.
+    A process computes at most MAX_CONCURRENT_HASHES at once. So a flood of sign-ins leaves memory
+    and processors to the devices that are signed in. A hash that gets no place raises Busy.
     """
 
     time_cost = 2
@@ -35,7 +37,7 @@ class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
 
 @contextmanager
 def place() -> Iterator[None]:
-    """Hold one of the places to compute a hash in."""
+    """Hold one of the places for computing a hash. Raise Busy."""
     if not places().acquire(timeout=MAX_WAIT):
         raise Busy
     try:
@@ -46,4 +48,5 @@ def place() -> Iterator[None]:
 
 @cache
 def places() -> BoundedSemaphore:
+    """The semaphore that counts the free places of this process."""
     return BoundedSemaphore(settings.MAX_CONCURRENT_HASHES)

@@ -1,11 +1,16 @@
+"""A lookup for names without regard to case, which an index on `lower()` answers."""
+
 from django.db import models
 from django.db.models.functions import Lower
 
 
 class BytewiseLower(Lower):
-    """`field__lower`, compared byte by byte and not as a language would: only so does a range of
-    an index hold the texts with a common start, whatever the collation of the database. SQLite
-    does so by itself."""
+    """`field__lower`, compared byte by byte.
+
+    In this order the texts with a common start stand together, so a range of the index finds them.
+    In the order of a language they may not. SQLite compares bytes by itself. PostgreSQL compares
+    by the collation of the database, so it is told to use "C".
+    """
 
     def as_postgresql(self, compiler, connection, **context):
         return self.as_sql(

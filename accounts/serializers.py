@@ -9,7 +9,7 @@ from accounts.models import Role, User
 
 
 class PasswordField(serializers.CharField):
-    """A password exactly as typed (ASVS 6.2.8), never sent back."""
+    """A password exactly as typed (ASVS 6.2.8). It is never sent back."""
 
     def __init__(self, **kwargs):
         style = {"input_type": "password"}
@@ -17,7 +17,7 @@ class PasswordField(serializers.CharField):
 
 
 class UsernameField(serializers.CharField):
-    """A username in its normal form (NFKC), which is the one that the validators see."""
+    """A username. It is brought into normal form (NFKC) before the validators see it."""
 
     def __init__(self, **kwargs):
         super().__init__(validators=User._meta.get_field("username").validators, **kwargs)
@@ -40,9 +40,10 @@ class UserSerializer(serializers.ModelSerializer):
 
 
 class UniqueNames(serializers.Serializer):
-    """Answers 409 for a username or an e-mail address that somebody else has."""
+    """Refuses a username or an email address that another account has."""
 
     def check_names(self, user_pk: int | None = None) -> None:
+        """Raise UsernameTaken or EmailTaken (409) if an account other than `user_pk` has it."""
         names = self.validated_data
         others = User.objects.exclude(pk=user_pk)
         if "username" in names and others.with_login(names["username"]).exists():
@@ -104,12 +105,13 @@ def validate_new_password(password: str, user: User, *, field: str) -> None:
 
 
 def save_unique(user: User, update_fields: list[str] | None = None) -> User:
-    """Save the user. Raise UsernameTaken or EmailTaken when somebody else was faster."""
+    """Save the user. Raise UsernameTaken or EmailTaken if another request took the name first."""
     try:
         with transaction.atomic():
             user.save(update_fields=update_fields)
     except IntegrityError as error:
-        # The first line names the constraint; PostgreSQL repeats the values in the next.
+        # Only the first line, which names the constraint. PostgreSQL repeats the values in the next
+        # one, and a value may hold "email".
         constraint = str(error).splitlines()[0]
         raise (EmailTaken if "email" in constraint else UsernameTaken) from None
     return user

@@ -1,8 +1,8 @@
-"""E-mail addresses: a signed link proves that the person reads them.
+"""Verification of email addresses: a signed link proves that the person reads mail there.
 
-The link carries the user, the address to prove and the address of that moment. It is good for a
-day. One that changes the address is good only until the address, or the password, changes:
-whoever reads the mail of an address that was left cannot take the account back with it.
+The link carries the user, the address to prove, and the user's address at that moment. It is good
+for a day. A link that changes the address ends earlier, when the address or the password changes.
+So somebody who reads the mail of a former address cannot take the account back with an old link.
 """
 
 from django.conf import settings
@@ -15,15 +15,15 @@ from accounts.mail import send_mail
 from accounts.models import User
 
 SALT = "accounts.verification"
-MAX_AGE = 24 * 60 * 60  # seconds; NIST SP 800-63B allows a mailed code a day
+MAX_AGE = 24 * 60 * 60  # seconds; NIST SP 800-63B lets a mailed code be used for a day
 
 
 class LinkRefused(Exception):
-    """The link is not ours, too old, or overtaken. The message is for the person."""
+    """The link is not signed by this site, too old, or overtaken. The message is for the person."""
 
 
 def send_verification(user: User, email: str) -> None:
-    """Mail a link that proves `email`; the old address is told of a change."""
+    """Mail a link that proves `email`. If it is a new address, tell the old one of the change."""
     claims = {"user": user.pk, "from": user.email, "to": email, "since": _last_change(user)}
     token = signing.dumps(claims, salt=SALT)
     url = settings.SITE_URL + reverse("verify_email", args=[token])
@@ -35,12 +35,15 @@ def send_verification(user: User, email: str) -> None:
 
 
 def tell_of_new_names(user: User, address: str) -> None:
-    """Tell the person, where they read mail until now, what their account is called from now on."""
+    """Mail the account's new username and email address to the address it had until now."""
     send_mail(address, "Your account has a new name or address", "new_names", {"user": user})
 
 
 def verify_email(token: str) -> User:
-    """Make the address of the link the user's verified one. Raise LinkRefused."""
+    """Make the link's address the user's own and mark it as verified. Raise LinkRefused.
+
+    Return the user.
+    """
     claims = read_link(token)
     with transaction.atomic():
         user = User.objects.select_for_update().filter(pk=claims["user"], is_active=True).first()
@@ -59,19 +62,20 @@ def verify_email(token: str) -> User:
 
 
 def _still_counts(claims: dict[str, str], user: User) -> bool:
+    """Whether it proves the user's present address, or nothing changed since it was mailed."""
     if user.email == claims["to"]:
         return True
     return user.email == claims["from"] and claims["since"] == _last_change(user)
 
 
 def _last_change(user: User) -> str:
-    """The last change of the password or of the address, as text to compare."""
+    """The times of the last changes of password and address, as text to compare."""
     times = (user.password_changed_at, user.email_verified_at)
     return " ".join(time.isoformat() for time in times if time)
 
 
 def read_link(token: str) -> dict[str, str]:
-    """What the link says: `user`, `from`, `to`. Raise LinkRefused."""
+    """Return the claims of the link: `user`, `from`, `to`, `since`. Raise LinkRefused."""
     try:
         return signing.loads(token, salt=SALT, max_age=MAX_AGE)
     except signing.BadSignature:

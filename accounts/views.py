@@ -1,3 +1,5 @@
+"""Pages for signing up and for confirming an email address."""
+
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -10,7 +12,7 @@ from accounts.verification import LinkRefused, read_link, send_verification, ver
 
 
 class SignupView(View):
-    """Create an account. It signs nobody in: that is the person's next act (ASVS 7.6.2)."""
+    """Create an account, and lead the person to the page where they sign in (ASVS 7.6.2)."""
 
     def dispatch(self, request, *args, **kwargs):
         if not settings.SIGNUP_OPEN:
@@ -34,7 +36,7 @@ class SignupView(View):
 class VerifyEmailView(View):
     """The page behind a mailed link: GET shows what it does, POST does it.
 
-    A mail scanner that follows links changes nothing, and nobody is signed in by it.
+    So a mail scanner that follows links changes nothing. The link does not sign the person in.
     """
 
     template_name = "accounts/verify_email.html"

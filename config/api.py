@@ -1,3 +1,5 @@
+"""The index of the API."""
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -6,7 +8,7 @@ from accounts.api import OpenView
 
 
 class IndexView(OpenView):
-    """Where everything is."""
+    """The URLs of the API, by name."""
 
     @extend_schema(responses={200: dict[str, str]})
     def get(self, request):

@@ -11,6 +11,6 @@ class SiteConfig(AppConfig):
 
 
 class AdminConfig(admin_apps.AdminConfig):
-    """Django's admin, on the site that asks for the password before staff write people or roles."""
+    """Django's admin, on a site that asks for the password before staff change people or roles."""
 
     default_site = "tokens.step_up.StepUpSite"

@@ -1,4 +1,4 @@
-"""Checks of the site's wiring, and the run of all the project's checks when a server starts."""
+"""A system check of the site, and the run of the project's checks when a server starts."""
 
 import logging
 
@@ -8,12 +8,15 @@ from django.core.checks import Error, register
 from django.core.exceptions import ImproperlyConfigured
 
 logger = logging.getLogger(__name__)
-OURS = ("accounts.", "config.", "tokens.")  # how the ids of the project's checks begin
+OURS = ("accounts.", "config.", "tokens.")  # prefixes of the ids of the project's checks
 
 
 @register()
 def check_transactions(app_configs, **kwargs):
-    """A refusal must not roll back what it recorded, and no lock may wait for a password hash."""
+    """Refuse ATOMIC_REQUESTS. With it a refusal would roll back what it recorded, such as a count.
+
+    It would also hold locks while a password is being hashed.
+    """
     return [
         Error(
             f"ATOMIC_REQUESTS is on for the database {alias!r}.",
@@ -26,9 +29,9 @@ def check_transactions(app_configs, **kwargs):
 
 
 def check_at_start() -> None:
-    """Run the project's checks. Raise ImproperlyConfigured on an error; log each warning once.
+    """Run the project's checks. Raise ImproperlyConfigured on an error, and log each warning.
 
-    Called when the WSGI or ASGI application is made, since servers run no checks by themselves.
+    Called when the WSGI or ASGI application is made, because servers run no checks by themselves.
     """
     found = [
         message

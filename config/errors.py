@@ -1,4 +1,4 @@
-"""Errors in the form that the asker reads: JSON under /api/, pages elsewhere."""
+"""Answers to errors: JSON under /api/, pages elsewhere."""
 
 import logging
 
@@ -11,10 +11,16 @@ from accounts.throttling import TooManyAttempts, log_too_many
 
 logger = logging.getLogger(__name__)
 
+RETRY_AFTER = 5  # seconds
+UNAVAILABLE = {
+    "detail": "The service is unavailable for the moment. Try again.",
+    "code": "unavailable",
+}
+
 
 @csrf_exempt
 def unknown_endpoint(request, **kwargs):
-    """Whatever under /api/ is no endpoint: 404 as JSON, also with DEBUG on."""
+    """Answer 404 as JSON where /api/ has no endpoint, also with DEBUG on."""
     return _json(404, "Not found.", "not_found")
 
 
@@ -42,34 +48,10 @@ def not_found(request, exception):
 
 
 def server_error(request):
-    """Rendered without the request, whose user may be what failed."""
+    """Answer 500. The page is rendered without the request, because its user may not load."""
     if _is_api(request):
         return _json(500, "Something went wrong here.", "error")
     return render(None, "500.html", status=500)
-
-
-def _is_api(request) -> bool:
-    return request.path.startswith("/api/")
-
-
-def _page(request: HttpRequest, template: str, status: int) -> HttpResponse:
-    """Its heading says who is signed in. No middleware hears of an error in a page of errors."""
-    try:
-        return render(request, template, status=status)
-    except (OperationalError, InterfaceError) as error:
-        return unavailable(request, error)
-
-
-def _json(status: int, detail: str, code: str) -> JsonResponse:
-    return JsonResponse({"detail": detail, "code": code}, status=status)
-
-
-RETRY_AFTER = 5  # seconds
-
-UNAVAILABLE = {
-    "detail": "The service is unavailable for the moment. Try again.",
-    "code": "unavailable",
-}
 
 
 def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
@@ -82,8 +64,28 @@ def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     logger.error("unavailable", exc_info=error)
     headers = {"Retry-After": str(RETRY_AFTER)}
-    if request.path.startswith("/api/"):
+    if _is_api(request):
         return JsonResponse(UNAVAILABLE, status=503, headers=headers)
     return HttpResponse(
         UNAVAILABLE["detail"], status=503, headers=headers, content_type="text/plain"
     )
+
+
+def _is_api(request) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _page(request: HttpRequest, template: str, status: int) -> HttpResponse:
+    """Render an error page. Answer 503 if that needs a database that is gone.
+
+    The page's heading shows who is signed in. UnavailableMiddleware does not see an error that
+    arises in an error page.
+    """
+    try:
+        return render(request, template, status=status)
+    except (OperationalError, InterfaceError) as error:
+        return unavailable(request, error)
+
+
+def _json(status: int, detail: str, code: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status)

@@ -1,3 +1,5 @@
+"""Answers of the API to exceptions, as `{"detail": sentence, "code": word}`."""
+
 import logging
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
@@ -13,6 +15,13 @@ from accounts.throttling import TooManyAttempts
 from config.errors import RETRY_AFTER, UNAVAILABLE
 from config.parsers import BodyTooLarge
 
+logger = logging.getLogger(__name__)
+REFUSALS = {401, 403, 429}
+
+# Refusals that are not logged here. Every client meets them often, and the backend logs a refused
+# login with its cause.
+ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
+
 
 class Throttled(exceptions.Throttled):
     """429 with `Retry-After`."""
@@ -22,15 +31,11 @@ class Throttled(exceptions.Throttled):
         self.wait = refusal.wait
 
 
-logger = logging.getLogger(__name__)
-REFUSALS = {401, 403, 429}
-
-# What every client meets all day long. A refused login is told, with its cause, by the backend.
-ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
-
-
 def exception_handler(exc, context):
-    """DRF's own, with `code` beside `detail`, and what is gone or busy as 503."""
+    """DRF's own, with `code` next to `detail`.
+
+    Answer 503 if the database is gone, or if too many passwords are being hashed.
+    """
     if isinstance(exc, OperationalError | InterfaceError | Busy):
         logger.error("unavailable", exc_info=exc)
         set_rollback()

@@ -1,8 +1,8 @@
 """Log lines as JSON: what happened, who did it, when (UTC) and from where.
 
-One line a record, whatever the texts in it hold (ASVS 16.4.1). The line of a request names its
-address, method and route, and its device and user once they are known. The route and not the
-path, because the path of a mailed link holds a token.
+Each record is one line, also if a text in it has line breaks (ASVS 16.4.1). The line of a request
+names its address, method and route, and also its device and user once they are known. It names the
+route and not the path, because the path of a mailed link holds a token.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any
 
 from django.http import HttpRequest
 
-# The request that is being answered, for the lines that are written meanwhile.
+# The request that is being answered; None outside of requests.
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
 
-# What every record has; whatever else one has was given as `extra`.
+# The attributes that every record has. All others were given as `extra`.
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "status_code"}
 
 
@@ -36,7 +36,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def _event(record: logging.LogRecord) -> str:
-    """What happened. Django ends its words about a request with the path: not here."""
+    """What happened. The path is cut off where Django ends a message about a request with it."""
     words = record.getMessage()
     if record.name in ("django.request", "django.security.csrf") and record.args:
         return words.removesuffix(f": {tuple(record.args)[-1]}")
@@ -44,8 +44,11 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _where(request: HttpRequest | None) -> dict[str, Any]:
-    """Where a request comes from, and `request.logged_as`: who asks, once the app that knows has
-    set it. No line costs a query."""
+    """Where the request comes from, and who sent it.
+
+    Who sent it is in `request.logged_as`, once the app that knows has set it. So a line costs no
+    query.
+    """
     if request is None:
         return {}
     match = request.resolver_match

@@ -1,3 +1,5 @@
+"""What every request passes: the client's address, headers, and answers when something is gone."""
+
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.db import DataError, InterfaceError, OperationalError
@@ -24,8 +26,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 class ClientAddressMiddleware(MiddlewareMixin):
-    """Write the client's own address into REMOTE_ADDR, and believe forwarding headers only of
-    TRUSTED_PROXIES. First of all middleware, so that everything after it agrees, the log too."""
+    """Write the client's own address into REMOTE_ADDR. Believe only the headers of TRUSTED_PROXIES.
+
+    It comes first of all middleware, so that everything after it sees this address, the log too.
+    """
 
     def process_request(self, request):
         peer = request.META.get("REMOTE_ADDR", "")
@@ -42,10 +46,10 @@ class ClientAddressMiddleware(MiddlewareMixin):
 
 
 class HeadersMiddleware(MiddlewareMixin):
-    """Headers that every answer carries unless it says otherwise: it is not to be stored
-    (ASVS 14.3.2), and its page runs no script but ours (ASVS 3.4.3).
+    """Set headers on every answer that does not set them itself.
 
-    TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
+    The answer is not to be stored (ASVS 14.3.2). A page runs only the site's own scripts (ASVS
+    3.4.3). TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
     """
 
     def process_request(self, request):
@@ -56,15 +60,18 @@ class HeadersMiddleware(MiddlewareMixin):
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
-        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own debug pages
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug page
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
 
 
 class UnavailableMiddleware(MiddlewareMixin):
-    """Answer 503 when the database is gone in the middle of a request (ASVS 16.5.2) or too many
-    passwords are being hashed, 429 after too many tries, and 400 for a value that the database
-    has no room for, such as PostgreSQL's for a NUL."""
+    """Answer errors that no view handles.
+
+    503 if the database is gone in the middle of a request (ASVS 16.5.2), or if too many passwords
+    are being hashed. 429 after too many attempts. 400 for a value that the database cannot hold,
+    such as a NUL in PostgreSQL.
+    """
 
     def process_exception(self, request, exception):
         if isinstance(exception, DataError):

@@ -1,6 +1,6 @@
 """The refusals of the API in its OpenAPI description.
 
-Most follow from the shape of an operation. A view declares the others, by method:
+Most follow from what an operation needs and takes. A view declares the others for each method:
 `refuses = {"POST": (401, 429)}`.
 """
 
@@ -57,20 +57,20 @@ class AutoSchema(openapi.AutoSchema):
         return operation
 
     def _map_basic_serializer(self, serializer, direction):
-        """Name what a serializer requires in a PATCH too: `required_in_patch`."""
+        """Mark the fields in a serializer's `required_in_patch` as required, also in a PATCH."""
         schema = super()._map_basic_serializer(serializer, direction)
         required = getattr(serializer, "required_in_patch", ())
         return schema | {"required": list(required)} if required else schema
 
 
 def add_refusals(result: Schema, generator: Any, **kwargs: Any) -> Schema:
-    """A postprocessing hook of drf-spectacular: the schemas that all refusals refer to."""
+    """Add the schemas that the refusals refer to. A postprocessing hook of drf-spectacular."""
     result["components"]["schemas"] |= {"Refusal": REFUSAL, "FieldErrors": FIELD_ERRORS}
     return result
 
 
 def _refusals_of(operation: Schema) -> set[str]:
-    """The statuses that follow from what an operation needs and takes."""
+    """Return the statuses that follow from what an operation needs and takes."""
     refusals = {"406", "503"}
     parameters = operation.get("parameters", [])
     if "security" in operation:

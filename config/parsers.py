@@ -1,3 +1,5 @@
+"""What the API accepts as a body."""
+
 import json
 
 from rest_framework.exceptions import APIException, ParseError
@@ -16,8 +18,8 @@ class BodyTooLarge(APIException):
 class StrictJSONParser(JSONParser):
     """One JSON object in UTF-8: at most 64 KiB and 20 levels deep, no duplicate members.
 
-    Everything else is a ParseError or a BodyTooLarge: RFC 8259 leaves duplicate members and
-    lone surrogates to the reader, and this one refuses them.
+    Any other body raises ParseError or BodyTooLarge. RFC 8259 lets each reader decide about
+    duplicate members and lone surrogates. This one refuses both.
     """
 
     def parse(self, stream, media_type=None, parser_context=None):
@@ -30,7 +32,7 @@ class StrictJSONParser(JSONParser):
                 object_pairs_hook=_unique_members,
                 parse_constant=_refuse_constant,
             )
-            json.dumps(data, ensure_ascii=False).encode("utf-8")
+            json.dumps(data, ensure_ascii=False).encode("utf-8")  # fails on a lone surrogate
             depth = _depth(data)
         except RecursionError:
             depth = MAX_DEPTH + 1
@@ -44,7 +46,7 @@ class StrictJSONParser(JSONParser):
 
 
 class _Refused(ValueError):
-    """JSON that Python would read, with a reason fit for the answer."""
+    """JSON that Python would read and this parser refuses. Its text goes into the answer."""
 
 
 def _unique_members(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -67,7 +69,7 @@ def _reason(error: ValueError) -> str:
 
 
 def _depth(value: object) -> int:
-    """How deep `value` nests; a plain value counts 0."""
+    """How many levels of objects and lists `value` has; 0 for a plain value."""
     if isinstance(value, dict):
         return 1 + max(map(_depth, value.values()), default=0)
     if isinstance(value, list):

@@ -1,15 +1,16 @@
-"""What both servers' requests share. One whose Content-Type cannot be read is one without.
+"""What requests of WSGI and ASGI servers share: limits at the database, and their Content-Type.
 
-Django's own raises out of the handler, where no middleware and no error page is reached, when a
-parameter names an unknown character set as RFC 2231 has it.
+A Content-Type may name an unknown character set in the way of RFC 2231. Django's own request class
+then raises an error before any middleware, so there is no error page. The classes here ignore a
+Content-Type that cannot be read.
 """
 
 from django.core.handlers import asgi, wsgi
 from django.http import HttpRequest
 
-# So long PostgreSQL waits for a lock and works at a statement of a request: it is answered 503
-# before a server gives up the process that answers it, after 30 s by gunicorn's default. Commands
-# take the time they need. And it compiles no query, which takes longer than the query would.
+# Limits for requests: 10 s for a lock and 20 s for a statement, so the 503 comes before gunicorn
+# kills the worker (after 30 s by default). Commands have no limits. JIT is off, because compiling a
+# query takes longer than running it.
 PGOPTIONS = "-c lock_timeout=10s -c statement_timeout=20s -c jit=off"
 
 

@@ -1,8 +1,8 @@
 """Every setting, read from the environment.
 
-A missing or malformed variable stops the start with the variable's name. Nothing is open by
-default: no DEBUG, no host, no built-in secret. Durations are seconds in the environment and
-`timedelta` here.
+A missing or malformed variable stops the start, and the error names the variable. Nothing is open
+by default: no DEBUG, no host, no built-in secret. A duration is a number of seconds in the
+environment, and a `timedelta` here.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ env = Env()
 
 
 def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
-    """The variable `name`, whole seconds from `minimum` to ten years, as a timedelta."""
+    """The variable `name` as a timedelta. It is whole seconds, from `minimum` to ten years."""
     seconds = int(default.total_seconds())
     ten_years = int(timedelta(days=3650).total_seconds())
     allowed = validate.Range(min=minimum, max=ten_years)
@@ -119,34 +119,35 @@ _database.setdefault("OPTIONS", {})
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     if sqlite3.sqlite_version_info < (3, 35):
         raise ImproperlyConfigured("DATABASE_URL: SQLite must be 3.35 or newer (RETURNING)")
-    # Writers queue at BEGIN instead of failing when a read turns into a write. `synchronous`
-    # stays FULL, SQLite's default: a revocation that was answered survives a power cut. Pages that
-    # requests come back to, of indexes above all, stay in memory: 16 MB of them, not 2.
+    # IMMEDIATE: a writer waits at BEGIN. Otherwise a transaction that first reads and then writes
+    # could fail. `synchronous` stays FULL, SQLite's default, so an answered revocation survives a
+    # power cut. `cache_size` keeps 16 MB of often used pages in memory instead of 2, above all of
+    # indexes.
     _database["OPTIONS"] |= {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-16384",
     }
-    # A file, because an in-memory database has neither WAL nor other processes.
+    # Tests run on a file. A database in memory has no WAL, and other processes cannot open it.
     _path = Path(_database["NAME"])
     _database["TEST"] = {"NAME": _path.with_name(f"test-{_path.name}")}
 elif _database["ENGINE"] == "django.db.backends.postgresql":
-    # The conditional updates rely on READ COMMITTED: a stricter level raises where it updates
-    # no row. Set here, it holds whatever the server's own default is.
+    # The conditional updates rely on READ COMMITTED: they update no row where a stricter level
+    # raises an error. The level is set here, because a server may have another default.
     from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
-    # Parameters apart from the SQL let the server keep its plan of a query that comes again, from
-    # the sixth time on a connection.
+    # Parameters are sent apart from the SQL, so the server can keep the plan of a repeated query,
+    # from the sixth time on a connection.
     _database["OPTIONS"] |= {
         "isolation_level": IsolationLevel.READ_COMMITTED,
         "server_side_binding": True,
         "prepare_threshold": 5,
     }
-    # A server that does not answer is gone: in a request, whose answer is 503, and in a command.
+    # Seconds. A server that does not answer by then is gone: a request answers 503.
     _database["OPTIONS"].setdefault("connect_timeout", 10)
-    # A server that restarts or a firewall that forgets costs nobody an error. The price is one
-    # round trip a request. A pool asks the same question and is no quicker where a worker has
-    # one thread.
+    # Each request tests its connection first. So no request fails after the server restarted, or
+    # after a firewall forgot the connection. This costs one round trip a request. A pool makes the
+    # same test, and is no quicker where a worker has one thread.
     _database["CONN_HEALTH_CHECKS"] = True
 else:
     raise ImproperlyConfigured("DATABASE_URL must be of SQLite or PostgreSQL")
@@ -173,8 +174,8 @@ STORAGES = {
 }
 
 # Secrets
-# With DEBUG on, keys made at the first start live beside the database, so that a restart signs
-# nobody out. Without DEBUG both must be given.
+# With DEBUG on, the first start makes keys and stores them in a file, so that devices stay signed
+# in after a restart. With DEBUG off, both must be given.
 _development = DevelopmentKeys(BASE_DIR / ".dev-keys.json") if DEBUG else None
 SECRET_KEY = env.str("SECRET_KEY", "") or (_development.secret_key if _development else "")
 if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5:
@@ -236,7 +237,7 @@ GEOIP_PATH = env.str("GEOIP_PATH", "")
 # The network
 TRUSTED_PROXIES = words("TRUSTED_PROXIES", ipaddress.ip_network)
 if TRUSTED_PROXIES:
-    # ClientAddressMiddleware removes the header from every other peer.
+    # ClientAddressMiddleware removes this header from the requests of all other peers.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
 SECURE_HSTS_SECONDS = 0 if DEBUG else int(timedelta(days=365).total_seconds())
@@ -251,11 +252,11 @@ CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_NAME = "__Host-csrftoken" if SESSION_COOKIE_SECURE else "csrftoken"
 CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
-# In the session, because Django's cookie for messages has no `__Host-` prefix.
+# Messages are in the session, because Django's own cookie for them has no `__Host-` prefix.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
-# Nothing here takes a file, and Django would write one of any size to disk to look for the fields.
+# No view takes a file. Without this limit Django would write a file of any size to disk.
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
 CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
@@ -265,7 +266,7 @@ CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After"]
 
 # The API
 REST_FRAMEWORK = {
-    # Bearer stands first: its `WWW-Authenticate` is the one that a 401 carries.
+    # The bearer token stands first, because a 401 carries the challenge of the first class.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tokens.authentication.IssuedTokenAuthentication",
         "tokens.authentication.BrowserDeviceAuthentication",
@@ -316,9 +317,9 @@ EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>")
 
-# One JSON object a line; read by people with DEBUG on. What is logged, and when, stands in
-# docs/security.md. Of Django's own lines about requests only those of 5xx: the rest is told, with
-# its cause, by ours.
+# Each line is a JSON object; with DEBUG on it is text for people. docs/security.md lists what is
+# logged, and when. Of Django's own lines about requests only those of a 5xx are kept, because the
+# project logs the others itself, with their cause.
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -15,7 +15,7 @@ api: tuple[list[URLPattern | URLResolver], str] = (
         path("schema", SpectacularAPIView.as_view(), name="schema"),
         path(
             "docs",
-            # It has a page and no metadata: without this, OPTIONS looks for a template of them.
+            # Without this, OPTIONS would answer with metadata, for which the page has no template.
             SpectacularSwaggerSplitView.as_view(url_name="api:schema", metadata_class=None),
             name="docs",
         ),
@@ -26,7 +26,7 @@ api: tuple[list[URLPattern | URLResolver], str] = (
 )
 login = sign_in.LoginView.as_view()
 logout = LogoutView.as_view()
-# The names under which the browsable API looks for the same pages.
+# The browsable API looks for the same two pages in the namespace `rest_framework`.
 browsable_api = ([path("login", login, name="login"), path("logout", logout, name="logout")],)
 
 urlpatterns = [

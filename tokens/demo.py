@@ -1,7 +1,7 @@
-"""The people and devices of `load_demo`.
+"""The people and devices of `load_demo`. Their password is public, so they are for DEBUG only.
 
-Every device is made, used and ended by the flows that real ones pass through, and then moved
-into the past. Times are days ago. The password is published, so all of this is for DEBUG alone.
+Each device is made, used and ended by the same flows as a real one. Then its times are moved into
+the past. Times in this module are in days before now.
 """
 
 import logging
@@ -28,7 +28,7 @@ DAY = timedelta(days=1)
 HOUR = 1 / 24
 MINUTE = HOUR / 60
 JOINED = 200
-JUST_NOW = timedelta(minutes=20)  # nothing of the demo ends later than this before the load
+JUST_NOW = timedelta(minutes=20)  # an end within this time belongs to the visit that is played
 
 X11 = "Mozilla/5.0 (X11; Linux x86_64"
 CROS = "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0"
@@ -80,10 +80,10 @@ THIEVES, THIEVES_NETWORK = "185.220.101.17", "185.220.101.0/24"
 
 @dataclass(frozen=True)
 class Visit:
-    """A sign-in, and what became of it: last seen when and where, and `then`, how it ended.
+    """One sign-in, and what became of its device.
 
-    The same person in the same browser again replaces the former device. With `lasts`, days, it
-    is an issued token instead.
+    `signed_in`, `seen` and `ended` are days ago, and `lasts` is in days. With `lasts`, the device
+    is an issued token. `then` ends the device. A later visit in the same browser replaces it.
     """
 
     who: str
@@ -101,7 +101,7 @@ class Visit:
 
 
 def load() -> Iterator[None]:
-    """Create everything, or on an error nothing; yield after each visit."""
+    """Create everything, or nothing if there is an error. Yield after each visit."""
     hashes = {username: make_password(PASSWORD) for username in PEOPLE}
     handles: dict[tuple[str, str], str] = {}
     with _in_silence(), transaction.atomic():
@@ -116,7 +116,7 @@ def load() -> Iterator[None]:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    """No log line and no mail: nothing of this has happened."""
+    """Write no log line and send no mail, because none of this really happens."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -143,7 +143,7 @@ def _add_person(username: str, role: str, password: str) -> None:
 
 def _play(visit: Visit, handles: dict[tuple[str, str], str]) -> None:
     user = User.objects.get(username=visit.who)
-    device, refresh_token = _sign_in(user, visit, handles)
+    device, refresh_token = _log_in(user, visit, handles)
     _date_ends(visit.signed_in)
     if visit.then:
         visit.then(device, refresh_token)
@@ -159,10 +159,10 @@ def _play(visit: Visit, handles: dict[tuple[str, str], str]) -> None:
     )
 
 
-def _sign_in(
+def _log_in(
     user: User, visit: Visit, handles: dict[tuple[str, str], str]
 ) -> tuple[IssuedToken, str]:
-    """The device, signed in and used, and its refresh token, "" without one."""
+    """Log in and use the device once. Return it and its refresh token, "" if it has none."""
     client = Client(ip_address=visit.ip, user_agent=visit.agent)
     later = Client(ip_address=visit.seen_ip or visit.ip, user_agent=visit.agent)
     if visit.lasts:
@@ -177,7 +177,7 @@ def _sign_in(
 
 
 def _date_ends(days: float) -> None:
-    """Move whatever has ended just now to `days` ago."""
+    """Move the ends of the visit that is played to `days` ago."""
     just_now, then = timezone.now() - JUST_NOW, _ago(days)
     for time in ("revoked_at", "reuse_at", "password_epoch"):
         IssuedToken.objects.filter(**{f"{time}__gte": just_now}).update(**{time: then})
@@ -186,9 +186,6 @@ def _date_ends(days: float) -> None:
 
 def _ago(days: float) -> datetime:
     return timezone.now() - days * DAY
-
-
-# How a device ends
 
 
 def log_out(device: IssuedToken, refresh_token: str) -> None:
@@ -220,15 +217,15 @@ def leave(device: IssuedToken, refresh_token: str) -> None:
 
 
 def lose_refresh_token(device: IssuedToken, refresh_token: str) -> None:
-    """A copy of the refresh token turns up elsewhere, after the device itself has used it."""
+    """The device refreshes. Then a thief sends a copy of its former refresh token."""
     owner = Client(ip_address=device.last_ip, user_agent=device.user_agent)
     pair = flows.refresh(refresh_token, owner)
     flows.authenticate(pair.access_token, owner)
-    same = IssuedToken.objects.filter(pk=device.pk)
-    same.update(rotated_at=F("rotated_at") - DAY)
+    row = IssuedToken.objects.filter(pk=device.pk)
+    row.update(rotated_at=F("rotated_at") - DAY)  # so that the grace is over
     with suppress(flows.Refused):
         flows.refresh(refresh_token, Client(ip_address=THIEVES, user_agent=REQUESTS))
-    same.update(rotated_at=F("rotated_at") + DAY)
+    row.update(rotated_at=F("rotated_at") + DAY)
 
 
 def close_incident(device: IssuedToken, refresh_token: str) -> None:
@@ -238,27 +235,20 @@ def close_incident(device: IssuedToken, refresh_token: str) -> None:
         pass
 
 
-# Who there is, with their role, and what they did
-
+# Usernames and the role of each; "" is no role.
 PEOPLE = {
     "admin": "admin",
     "support": "support",
-    "ana": "",
-    "ben": "",
-    "chiara": "",
-    "daniel": "",
-    "emma": "",
-    "farid": "",
-    "grace": "",
+    **dict.fromkeys(["ana", "ben", "chiara", "daniel", "emma", "farid", "grace"], ""),
 }
 
 VISITS = [
-    # Staff, whose browsers go idle after an hour and end after twelve.
+    # Staff: their browsers go idle after one hour and end after twelve.
     Visit("admin", BROWSER, FIREFOX_LINUX, BERN_6, 3.2, 3, then=log_out, ended=3),
     Visit("admin", BROWSER, FIREFOX_MAC, BERN, 5 * HOUR, 2 * HOUR),
     Visit("support", BROWSER, CHROME_WINDOWS, LISBON, 1.3, 1),
     Visit("support", BROWSER, CHROME_MAC, LISBON, 2.5 * HOUR, 4 * MINUTE),
-    # Ana has a little of everything. Firefox signed in again in the same browser.
+    # Ana has a little of everything. She signed in again in the same Safari and the same Firefox.
     Visit("ana", BROWSER, SAFARI_MAC, BERLIN_6, 47, 33.5),
     Visit("ana", API, OLD_APP, BERLIN_LTE, 27.5, 20.2, then=end_elsewhere, ended=19.3),
     Visit("ana", BROWSER, SAFARI_MAC, BERLIN_6, 26, 17.3),
@@ -285,7 +275,8 @@ VISITS = [
     # Emma has left.
     Visit("emma", BROWSER, CHROME_WINDOWS, TORONTO, 18, 6.6),
     Visit("emma", API, IOS_APP, TORONTO, 14.4, 6.2, then=leave, ended=6),
-    # Farid has a token for his backups, since a script of his signed in anew every ten minutes.
+    # Farid has a token for his backups. His script report.py signed in every ten minutes, and the
+    # limit of live devices ended its first ones.
     Visit("farid", API, CURL, FRANKFURT, 10.8, 9 * HOUR, name="nightly backup", lasts=90),
     *(
         Visit("farid", API, REQUESTS, FRANKFURT_6, days, days - MINUTE, name="report.py")
@@ -297,7 +288,7 @@ VISITS = [
     Visit("grace", API, ANDROID_APP, TOKYO, 41, 11.8),
     Visit("grace", BROWSER, SAMSUNG_TABLET, TOKYO_6, 28, 15.2),
     Visit("grace", BROWSER, FIREFOX_ANDROID, TOKYO, 16.9, 20 * HOUR, seen_ip=MELBOURNE),
-    # An incident: stolen passwords, tried from one network.
+    # An incident: stolen passwords were used from one network.
     Visit("ben", API, HEADLESS, THIEVES, 10.3, 10.3),
     Visit("daniel", API, REQUESTS, THIEVES, 10.25, 10.2),
     Visit("grace", API, REQUESTS, THIEVES, 10.2, 10.2, then=close_incident, ended=10.1),

@@ -1,4 +1,4 @@
-"""What the admin's front page tells of all devices, from queries that stay cheap."""
+"""The figures about all devices on the admin's front page, from queries that stay cheap."""
 
 import logging
 from collections import Counter
@@ -14,15 +14,15 @@ from tokens.models import DailyCount, IssuedToken
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 60  # seconds
-SAMPLE_SIZE = 10_000  # devices; up to so many are counted one by one
+SAMPLE_SIZE = 10_000  # devices; up to this many are counted one by one
 ID_SPACE = 2**128
 MAX_ALARMS = 5
-ALARMED_FOR = timedelta(days=30)
+MAX_ALARM_AGE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class Live:
-    """Live devices by OS, most first. `estimated` where there are too many to count."""
+    """Live devices by OS, the most frequent first. `estimated` if there are too many to count."""
 
     total: int
     by_os: list[tuple[str, int]]
@@ -30,7 +30,7 @@ class Live:
 
 
 def overview() -> dict[str, Any]:
-    """The whole overview, at most a minute old. A cache that is gone costs the queries alone."""
+    """All figures, at most MAX_AGE old. Without a cache, each call asks the database again."""
     found = _ask_cache(cache.get, "overview")
     if found is None:
         found = _overview()
@@ -39,7 +39,7 @@ def overview() -> dict[str, Any]:
 
 
 def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
-    """What the cache answers, None when it is gone."""
+    """What the cache answers. If it is unavailable: None, and a line in the log."""
     try:
         return ask(*args)
     except Exception:
@@ -48,11 +48,11 @@ def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
 
 
 def _overview() -> dict[str, Any]:
-    alarms = IssuedToken.objects.filter(reuse_at__gt=timezone.now() - ALARMED_FOR)
+    alarms = IssuedToken.objects.filter(reuse_at__gt=timezone.now() - MAX_ALARM_AGE)
     return {
         "live": live_by_os(),
         "days": DailyCount.objects.recent(),
-        # Values, and no more than are shown: a cache is no place for hashes.
+        # Only the columns that the page shows, so that no hash gets into the cache.
         "alarms": list(
             alarms.order_by("-reuse_at").values("pk", "user__username", "reuse_at", "reuse_ip")[
                 :MAX_ALARMS
@@ -62,11 +62,11 @@ def _overview() -> dict[str, Any]:
 
 
 def live_by_os() -> Live:
-    """How many devices are live, of each OS.
+    """Count the live devices of each OS, or estimate them if there are over SAMPLE_SIZE devices.
 
-    Ids are random, so the devices with the lowest ones are a fair sample, and how much of the
-    space of ids they take up says how many there are in all. With 10,000 in the sample the
-    estimate of all devices is right to 1 % (one standard error), on either database.
+    Ids are random, so the devices with the lowest ids are a fair sample. The share of the id space
+    that they take up tells how many devices there are in all. With 10,000 devices in the sample,
+    the standard error of the estimate of all devices is 1 %, on either database.
     """
     beyond = IssuedToken.objects.order_by("pk").values_list("pk", flat=True)[SAMPLE_SIZE:].first()
     devices = IssuedToken.objects.live()
@@ -74,12 +74,12 @@ def live_by_os() -> Live:
     if beyond is not None:
         devices = devices.filter(pk__lt=beyond)
         scale = ID_SPACE / beyond.int
-    # Counted here: to group by OS, SQLite would read the index on it from end to end.
+    # Counted in Python, because for a GROUP BY SQLite would read the whole index on the OS.
     counts = Counter(devices.order_by().values_list("os", flat=True))
     by_os = [(os, _rounded(count * scale)) for os, count in counts.most_common()]
     return Live(_rounded(counts.total() * scale), by_os, estimated=beyond is not None)
 
 
 def _rounded(number: float) -> int:
-    """Three digits: the rest of an estimate is noise. Exact where none is made."""
+    """The number; above SAMPLE_SIZE with three digits, because the rest of an estimate is noise."""
     return round(number) if number <= SAMPLE_SIZE else int(float(f"{number:.3g}"))

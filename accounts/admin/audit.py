@@ -9,7 +9,8 @@ from accounts.admin.lists import ReadOnlyAdmin
 class LogEntryAdmin(ReadOnlyAdmin):
     """What staff did in the admin.
 
-    Entries would go along with a deleted account, so whoever has some is deactivated instead.
+    Deleting an account would delete its entries. Entries cannot be deleted here, so the admin
+    refuses to delete an account that has some. Staff deactivate it instead.
     """
 
     list_display = ["action_time", "user", "content_type", "shown_object", "shown_message"]

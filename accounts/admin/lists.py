@@ -5,14 +5,14 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
-MAX_COUNTED = 1000  # rows; beyond it a list only says that there are more
+MAX_COUNTED = 1000  # rows; of a longer list the admin only says that there are more
 
 
 class CappedPaginator(Paginator):
-    """Counts and pages through the first 1,000 rows: counting ten million takes seconds, and
-    nobody reads page 20.
+    """Counts and shows the first 1,000 rows only.
 
-    They are counted in the order of the list, so that the index that finds the page finds them.
+    Counting ten million rows takes seconds, and staff do not read page 20. The rows are counted in
+    the order of the list, so the database uses the same index for the count and for the page.
     """
 
     @cached_property
@@ -30,14 +30,17 @@ class CappedPaginator(Paginator):
 
 
 class LargeChangeList(ChangeList):
-    """Sorts by what is in `sortable_by` and by nothing else, whatever the address asks for."""
+    """Sorts only by the fields in `sortable_by`, even if the URL asks for another."""
 
     def get_ordering_field(self, field_name):
         return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
 
 
 class LargeListAdmin(admin.ModelAdmin):
-    """A list that neither counts nor sorts its table. `sortable_by` names what an index sorts."""
+    """A list of a large table, which is never counted or sorted as a whole.
+
+    `sortable_by` may name only fields that an index sorts.
+    """
 
     list_per_page = 50
     paginator = CappedPaginator
@@ -50,7 +53,7 @@ class LargeListAdmin(admin.ModelAdmin):
 
 
 class ReadOnlyAdmin(LargeListAdmin):
-    """Rows to look at, the newest first, that nobody adds, changes or deletes."""
+    """Rows to look at, the newest first. The admin cannot add, change or delete them."""
 
     list_display_links = None
     ordering = ["-pk"]

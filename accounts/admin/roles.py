@@ -9,7 +9,7 @@ class RoleForm(forms.ModelForm):
     editor: User
 
     def clean_permissions(self):
-        """Nobody gives a permission that they do not have."""
+        """Refuse a permission that is new to the role and that the editor does not have."""
         permissions = self.cleaned_data["permissions"]
         held = self.instance.permission_labels() if self.instance.pk else set()
         for permission in permissions.select_related("content_type"):
@@ -38,7 +38,7 @@ class RoleAdmin(admin.ModelAdmin):
         return field
 
     def get_readonly_fields(self, request, obj=None):
-        """Ask for the stored name: a form that was refused has changed the one of `obj`."""
+        """Look at the stored name, because a refused form has changed the name of `obj`."""
         stored = obj and Role.objects.filter(pk=obj.pk).first()
         return ["name"] if stored and stored.is_built_in else []
 

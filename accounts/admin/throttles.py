@@ -21,12 +21,14 @@ class LockedFilter(admin.SimpleListFilter):
 
 
 class ThrottleAdmin(ReadOnlyAdmin):
-    """How often something was attempted, and what is locked. Staff look and lift, and change
-    nothing. Registered by the app that knows which counts are of superusers."""
+    """Counts of attempts, and their locks. Staff look at them and lift locks, and change nothing.
 
-    list_display = ["what", "count", "last_try", "lock"]
+    The app that knows the devices of superusers registers a subclass.
+    """
+
+    list_display = ["what", "count", "last_attempt", "lock"]
     list_filter = [LockedFilter, "kind"]
-    search_fields = ["kind"]  # for the box; `get_search_results` does the search
+    search_fields = ["kind"]  # shows the search box; `get_search_results` does the search
     search_help_text = (
         "Username, email address, network address or device id, in full: the list knows them only "
         "when it is told"
@@ -47,7 +49,7 @@ class ThrottleAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Lift the selected locks", permissions=["lift"])
     def lift(self, request, queryset):
-        """A superuser's locks are lifted by superusers."""
+        """Lift these locks. Only a superuser lifts those of superusers."""
         throttles = Throttle.objects.filter(pk__in=queryset.order_by().values("pk"))
         if not request.user.is_superuser:
             throttles = throttles.exclude(pk__in=self.of_superusers().values("pk"))
@@ -63,7 +65,7 @@ class ThrottleAdmin(ReadOnlyAdmin):
         return throttle.get_kind_display()
 
     @admin.display(description="last try")
-    def last_try(self, throttle):
+    def last_attempt(self, throttle):
         return in_utc(throttle.counted_at)
 
     @admin.display(description="locked")

@@ -17,12 +17,12 @@ from accounts.forms import PasswordResetForm
 from accounts.models import Role, User
 from accounts.verification import send_verification, tell_of_new_names
 
-MAX_LINKS = 100  # people who are sent a reset link by one request
-MAX_FOUND = 50  # users that a search shows by their name, and by their email address
+MAX_LINKS = 100  # reset links that one request sends
+MAX_FOUND = 50  # users that a search finds by username, and as many by email address
 
 
 class UserForm(forms.ModelForm):
-    """Staff's edit of an account. There is no password in it: staff send a reset link."""
+    """The form in which staff edit an account. It has no password: staff send a reset link."""
 
     editor: User
 
@@ -48,7 +48,7 @@ class UserForm(forms.ModelForm):
         return cleaned
 
     def save(self, commit=True):
-        """A new email address is not a verified one."""
+        """Save the account. A new email address is not verified yet."""
         if "email" in self.changed_data:
             self.instance.email_verified_at = None
         return super().save(commit)
@@ -58,7 +58,7 @@ class UserForm(forms.ModelForm):
 
 
 class UserCreationForm(UserForm):
-    """A new account, without a password until its owner sets one by the reset link."""
+    """A new account. It has no password until its owner sets one with a reset link."""
 
     class Meta:
         model = User
@@ -71,7 +71,7 @@ class UserCreationForm(UserForm):
 
 
 class RoleFilter(admin.SimpleListFilter):
-    """By role. Django's own filter takes the users through a DISTINCT, which sorts all of them."""
+    """Filters by role. Django's own filter adds a DISTINCT, which sorts all users."""
 
     title = parameter_name = "role"
 
@@ -85,7 +85,10 @@ class RoleFilter(admin.SimpleListFilter):
 
 
 def find_users(request, term: str) -> list[int]:
-    """The keys of the first users who start with the term; the list says if there are more."""
+    """Return the ids of the first users whose username or email address starts with the term.
+
+    If there are more, a message on the page says so.
+    """
     found, more = User.objects.first_starting_with(term, MAX_FOUND)
     if more and request.method == "GET":
         more_than = f"More than {MAX_FOUND} users start with that"
@@ -108,12 +111,12 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         "password_changed_at",
         "last_login",
         "date_joined",
-        "sign_in_lock",
+        "login_lock",
     ]
     actions = ["send_reset_link"]
     fieldsets = [
         (None, {"fields": ["username", "email", "email_verified_at"]}),
-        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "sign_in_lock"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "login_lock"]}),
         ("Dates (UTC)", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
     ]
     add_fieldsets = [
@@ -134,7 +137,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         ]
 
     def get_object(self, request, object_id, from_field=None):
-        """The user, who knows whether the page shows a way to lift their locks."""
+        """The user, with `shows_lift`: whether the page offers to lift their locks."""
         user = super().get_object(request, object_id, from_field)
         if user is not None:
             user.shows_lift = may_lift(request) and request.user.may_touch(user)
@@ -165,7 +168,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         return request.user.may_edit(obj) and not obj.is_last_superuser()
 
     def get_deleted_objects(self, objs, request):
-        """Protect the last superuser, also when all of them are deleted at once."""
+        """Protect the last superuser, also when all superusers are deleted at once."""
         *found, protected = super().get_deleted_objects(objs, request)
         going = {user.pk for user in objs if user.is_superuser}
         if going and not User.objects.superusers().exclude(pk__in=going).exists():
@@ -184,7 +187,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         raise PermissionDenied
 
     def lift_view(self, request, object_id):
-        """Ask, and on the confirmed POST forget all that is counted on the account."""
+        """Ask first. A POST confirms, and deletes all counts on the account."""
         user = self.get_object(request, object_id)
         if user is None:
             raise Http404
@@ -207,7 +210,7 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
         return TemplateResponse(request, "admin/accounts/lift.html", context)
 
     @admin.display(description="locks on signing in")
-    def sign_in_lock(self, user):
+    def login_lock(self, user):
         locks = list(throttling.of_user(user).locked().order_by("-locked_until"))
         if not locks:
             return "none"

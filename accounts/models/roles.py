@@ -10,7 +10,7 @@ from accounts.text import validate_printable
 
 class RoleQuerySet(models.QuerySet):
     def update(self, **kwargs):
-        """Update as ever, but for the name of a built-in role. Raise ValidationError."""
+        """Update, but raise ValidationError for a new name of a built-in role."""
         if "name" in kwargs and self.filter(name__in=BUILT_IN).exists():
             raise ValidationError("A built-in role keeps its name.")
         return super().update(**kwargs)
@@ -19,7 +19,7 @@ class RoleQuerySet(models.QuerySet):
 
 
 class Role(models.Model):
-    """A named set of permissions. `admin` and `support` are built in: they keep their names."""
+    """A named set of permissions. The built-in roles `admin` and `support` keep their names."""
 
     name = models.SlugField(
         max_length=50,
@@ -51,18 +51,21 @@ class Role(models.Model):
         return self.name in BUILT_IN
 
     def permission_labels(self) -> set[str]:
-        """The role's permissions as "app.codename", prefetched ones without a query."""
-        return {_label(permission) for permission in self.permissions.all()}
+        """The role's permissions as "app.codename". Prefetched permissions cost no query."""
+        return {label_of(permission) for permission in self.permissions.all()}
 
 
-def _label(permission: Permission) -> str:
-    """The permission as "app.codename", its content type from Django's cache of them."""
+def label_of(permission: Permission) -> str:
+    """The permission as "app.codename". Its content type comes from Django's cache."""
     content_type = ContentType.objects.get_for_id(permission.content_type_id)
     return f"{content_type.app_label}.{permission.codename}"
 
 
 @receiver(models.signals.pre_delete, sender=Role)
 def keep_built_in_roles(instance, **kwargs):
-    """Hear every way of deletion: `Role.delete()`, a queryset, the admin."""
+    """Refuse to delete a built-in role. Raise ProtectedError.
+
+    The signal also comes when a queryset or the admin deletes it.
+    """
     if instance.is_built_in:
         raise models.ProtectedError(f"The role {instance} is built in.", {instance})

@@ -7,21 +7,23 @@ from django.utils import timezone
 
 class ThrottleQuerySet(models.QuerySet["Throttle"]):
     def locked(self) -> "ThrottleQuerySet":
-        """Those that refuse the next try."""
+        """Rows that refuse the next attempt now."""
         return self.timed().filter(locked_until__gt=Now())
 
     def timed(self) -> "ThrottleQuerySet":
-        """With the database's `now`, to reckon with."""
+        """Add the database's time as `now`."""
         return self.annotate(now=Now())
 
     def hold(self) -> "ThrottleQuerySet":
-        """These rows, to be changed in a transaction, in which they are locked in one order
-        everywhere, so that no two transactions wait for each other."""
+        """Return the same rows. A change locks them first, so it needs a transaction.
+
+        All code locks rows in this order, so that no two transactions wait for each other.
+        """
         order = self.select_for_update().order_by("-subject", "-address", "-kind")
         return self.model.objects.filter(pk__in=order.values("pk"))
 
     def withdraw(self) -> None:
-        """Take back one try that is not decided yet."""
+        """Take one attempt off each row that has an undecided one, and end its lock."""
         self.filter(undecided__gt=0).update(
             count=models.F("count") - 1, undecided=models.F("undecided") - 1, locked_until=None
         )
@@ -29,7 +31,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
     withdraw.alters_data = True  # type: ignore[attr-defined]
 
     def delete_stale(self, size: int) -> None:
-        """Delete at most `size` counts that are past their time and that nobody is at."""
+        """Delete at most `size` expired rows, except those that another transaction holds."""
         stale = self.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
         self.filter(pk__in=stale.values("pk")[:size]).delete()
 
@@ -37,10 +39,10 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
 
 
 class Throttle(models.Model):
-    """How many tries of a kind were made on one account or device, from one network, or both.
+    """How many attempts of a kind were made on one account or device, from one network, or both.
 
-    The subject and the network are HMACs: the table says who was tried to nobody who has only the
-    table. A row without a later try is forgotten at `expires_at`.
+    The subject and the network are HMACs, so a stolen table does not show whose attempts they were.
+    A row is forgotten at `expires_at`, unless a later attempt moves that time.
     """
 
     class Kind(models.TextChoices):
@@ -57,7 +59,7 @@ class Throttle(models.Model):
     subject = models.BinaryField(max_length=32, default=b"")
     address = models.BinaryField(max_length=32, default=b"", db_index=True)
     count = models.PositiveIntegerField("tries", default=0)
-    # Of these, how many are being tested at this moment.
+    # How many of `count` are still being tested.
     undecided = models.PositiveIntegerField(default=0)
     counted_at = models.DateTimeField("last try", default=timezone.now)
     locked_until = models.DateTimeField(null=True)
@@ -65,7 +67,7 @@ class Throttle(models.Model):
 
     objects = ThrottleQuerySet.as_manager()
 
-    # From `timed()`.
+    # Set by `timed()`.
     now: datetime
 
     class Meta:
@@ -82,7 +84,7 @@ class Throttle(models.Model):
 
     @property
     def wait(self) -> timedelta:
-        """How long the next try is refused."""
+        """How long attempts are refused from now on; zero without a lock. Needs `timed()`."""
         return max((self.locked_until or self.now) - self.now, timedelta(0))
 
     def is_locked(self) -> bool:

@@ -8,23 +8,24 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.lookups import BytewiseLower
-from accounts.models.roles import Role, _label
+from accounts.models.roles import Role, label_of
 from accounts.signals import users_deactivated
 from accounts.text import validate_printable
 
 logger = logging.getLogger(__name__)
 
-# ASCII, because "without regard to case" means the same on every database for no other letters,
-# and because no two of these look alike.
+# Only ASCII. Every database compares these letters without regard to case in the same way, and
+# letters of other scripts could look like them.
 USERNAME = r"[A-Za-z0-9_.+-]+"
 
 # Sorts after every character of a name or an address.
 LAST = "\U0010ffff"
+MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
 
 
 class UserQuerySet(models.QuerySet):
     def update(self, **kwargs):
-        """Update as ever, stamp new passwords, and tell of the users it left inactive."""
+        """Update, and stamp new passwords. Send `users_deactivated` when `is_active` is written."""
         if "password" in kwargs:
             kwargs.setdefault("password_changed_at", timezone.now())
         if "is_active" not in kwargs:
@@ -38,7 +39,7 @@ class UserQuerySet(models.QuerySet):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def with_login(self, identifier: str) -> "UserQuerySet":
-        """The user who logs in by this username, or by this e-mail address once verified."""
+        """The user who logs in with this username, or with this verified email address."""
         if "@" in identifier:
             return self.with_email(identifier).filter(email_verified_at__isnull=False)
         username = User.normalize_username(identifier)
@@ -52,16 +53,18 @@ class UserQuerySet(models.QuerySet):
         return self.filter(is_superuser=True, is_active=True, is_staff=True)
 
     def starting_with(self, text: str) -> "UserQuerySet":
-        """Users whose username or e-mail address starts with `text`; all for an empty text."""
-        if "\0" in text or len(text) > 254:
-            # No name and no address, and PostgreSQL has no text with a NUL.
+        """Users whose username or email address starts with `text`; all users for an empty text."""
+        if not _can_start_a_name(text):
             return self.none()
         return self.filter(_starts("username", text) | _starts("email", text))
 
     def first_starting_with(self, text: str, limit: int) -> tuple[list[int], bool]:
-        """The keys of the first users whose username, and of the first whose e-mail address,
-        starts with `text`, `limit` of each; and whether there are more."""
-        if "\0" in text or len(text) > 254:
+        """Return the ids of users whose username or email address starts with `text`.
+
+        They are the first `limit` by username and the first `limit` by address. Also return whether
+        there are more.
+        """
+        if not _can_start_a_name(text):
             return [], False
         found: list[int] = []
         more = False
@@ -73,8 +76,16 @@ class UserQuerySet(models.QuerySet):
         return found, more
 
 
+def _can_start_a_name(text: str) -> bool:
+    """False for a text that is too long, or that holds a NUL, which PostgreSQL refuses."""
+    return "\0" not in text and len(text) <= MAX_EMAIL_LENGTH
+
+
 def _starts(field: str, text: str) -> models.Q:
-    """The field starts with the text, without regard to case: a range of the index on `lower()`."""
+    """The field starts with the text, without regard to case.
+
+    Written as a range, so that the database uses the index on `lower()`.
+    """
     low, high = Lower(models.Value(text)), Lower(models.Value(text + LAST))
     return models.Q((f"{field}__lower__gte", low), (f"{field}__lower__lt", high))
 
@@ -85,8 +96,10 @@ class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ig
 
 
 class User(AbstractUser):
-    """A person. `password_changed_at` moves with every real password change, never with a mere
-    upgrade of the hash; a device signed in before it is not live.
+    """A person.
+
+    `password_changed_at` is the time of the last real password change. An upgrade of the hash does
+    not move it. A device that signed in before this time is not live.
     """
 
     username = models.CharField(
@@ -101,17 +114,18 @@ class User(AbstractUser):
     email = models.EmailField("email address", validators=[validate_printable])
     email_verified_at = models.DateTimeField(null=True, blank=True, editable=False)
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
-    # How many were tried before the one that signs in now, as the backend counted them.
+    # How many failed before the password that logged in now. The backend sets it; it is not stored.
     wrong_passwords = 0
     _password: str | None
-    _own_hash = ""  # which `set_password()` made
+    _own_hash = ""  # the last hash that `set_password()` made
     groups = None  # type: ignore[assignment]
     roles = models.ManyToManyField(Role, blank=True, related_name="users")
 
     objects = GuestlistUserManager()  # type: ignore[misc]
 
     class Meta:
-        # The admin's filters for the few, who would be looked for among all. They cost nobody else.
+        # For the admin's filters, which find few users among all. Only those few are in an index,
+        # so all others cost nothing.
         indexes = [
             models.Index(fields=["username"], name="user_staff", condition=models.Q(is_staff=True)),
             models.Index(
@@ -135,15 +149,16 @@ class User(AbstractUser):
         ]
 
     def save(self, *args, **kwargs):
-        """Stamp a real password change, and tell of a deactivation.
+        """Save, and stamp a real password change. Send `users_deactivated` for an inactive user.
 
-        The raw password is still held at this point of a real change, and no longer at a hash
-        upgrade. A hash that was made elsewhere and assigned is a change as well.
+        Django sets `_password` at a real change, and clears it before it saves an upgrade of the
+        hash. A hash that was made elsewhere and then assigned is a real change too.
         """
         fields = kwargs.get("update_fields")
         unsaved_password = None
         is_change = False
         if fields is not None and "password" not in fields:
+            # Django clears `_password` at each save. This save does not write the password.
             unsaved_password, self._password = self._password, None
         elif self._password is not None or self._is_hash_assigned():
             self.password_changed_at = timezone.now()
@@ -160,7 +175,7 @@ class User(AbstractUser):
             self._password = unsaved_password
 
     def _is_hash_assigned(self) -> bool:
-        """Whether `password` holds a hash that is new and was made elsewhere."""
+        """Whether `password` holds a new hash that `set_password()` did not make."""
         if self._state.adding or constant_time_compare(self.password, self._own_hash):
             return False
         return not User.objects.filter(pk=self.pk, password=self.password).exists()
@@ -172,7 +187,7 @@ class User(AbstractUser):
             self.set_unusable_password()
 
     def set_unusable_password(self):
-        """Take the password away, which is a change of it."""
+        """Take the password away. With `_password` set, `save()` stamps this as a real change."""
         super().set_unusable_password()
         self._password = ""
 
@@ -181,25 +196,28 @@ class User(AbstractUser):
         return self.is_active and self.roles.filter(name=name).exists()
 
     def may_touch(self, other: "User") -> bool:
-        """Only a superuser touches a superuser."""
+        """Whether this user may act on the other: only a superuser acts on a superuser."""
         return self.is_superuser or not other.is_superuser
 
     def may_edit(self, other: "User") -> bool:
-        """Nobody edits an account that may do more: its new e-mail address could be their own."""
+        """Whether this user may edit the other: only if it has no permission that this user lacks.
+
+        Otherwise the editor could take that account over by giving it their own email address.
+        """
         if self.is_superuser:
             return True
         return self.may_touch(other) and other.held_permissions() <= self.get_all_permissions()
 
     def held_permissions(self) -> set[str]:
-        """What the account may do once it is active, unlike `get_all_permissions()`."""
+        """The account's permissions, also while it is inactive, unlike `get_all_permissions()`."""
         held = models.Q(roles__users=self) | models.Q(user=self)
-        return {_label(permission) for permission in Permission.objects.filter(held).distinct()}
+        return {label_of(permission) for permission in Permission.objects.filter(held).distinct()}
 
     def may_give(self, role: Role) -> bool:
-        """Nobody gives a role with a permission they do not have."""
+        """Whether this user may give the role: only with all its permissions, or as a superuser."""
         return self.is_superuser or role.permission_labels() <= self.get_all_permissions()
 
     def is_last_superuser(self) -> bool:
-        """Whether removing this superuser would leave nobody who could make another."""
+        """Whether this is the last superuser. Without one, no account could make another."""
         others = User.objects.superusers().exclude(pk=self.pk)
         return self.is_superuser and self.is_active and not others.exists()

@@ -90,7 +90,7 @@ def test_create_admin_keeps_the_spaces_of_a_password(db, piped):
 
 def test_two_different_passwords_create_nobody(db, typed):
     typed(PASSWORD, PASSWORD.upper())
-    expected = "The two passwords differ. Nobody was created."
+    expected = "The two passwords differ. No user was created."
     assert refusal("create_admin", "carol", "carol@example.org") == expected
     assert not User.objects.exists()
 
@@ -98,7 +98,7 @@ def test_two_different_passwords_create_nobody(db, typed):
 @pytest.mark.parametrize("key", [KeyboardInterrupt, EOFError])
 def test_giving_up_at_the_password_creates_nobody(db, typed, key):
     typed(PASSWORD, key)
-    assert refusal("create_admin", "carol", "carol@example.org") == "Nobody was created."
+    assert refusal("create_admin", "carol", "carol@example.org") == "No user was created."
     assert not User.objects.exists()
 
 
@@ -187,7 +187,7 @@ def test_reset_db_drops_all_and_leaves_a_migrated_database(alice, api):
 
     out = run("reset_db", "--yes-i-mean-it")
     assert out.startswith(f"Dropped {tables} tables of ")
-    assert out.endswith("nobody else: go on with create_admin or load_demo.\n")
+    assert out.endswith("no users. Run create_admin or load_demo next.\n")
     assert not User.objects.exists()
     assert set(Role.objects.values_list("name", flat=True)) == {"admin", "support"}
     assert Role.objects.get(name="support").permissions.count() == 5

@@ -1,4 +1,4 @@
-"""How often somebody may attempt something. Names and addresses are kept as HMACs only."""
+"""Limits on attempts, counted in the database. Names and addresses are stored as HMACs only."""
 
 from accounts.throttling.doors import (
     check_password,

@@ -1,8 +1,8 @@
-"""Attempts, counted in the database before each is tested.
+"""Counting of attempts in the database, before each is tested.
 
-So attempts that come at the same time are limited like attempts in a row. A count is taken in a
-transaction of its own: no refusal rolls it back, and a caller that wraps it in another transaction
-fails loudly.
+So attempts at the same time are limited like attempts in a row. An attempt is counted in a
+transaction of its own, so no refusal rolls it back. Within another transaction this raises
+RuntimeError.
 """
 
 import logging
@@ -26,13 +26,13 @@ from accounts.throttling.subjects import Key
 
 logger = logging.getLogger(__name__)
 
-# How long an attempt waits for those before it that are still being tested.
-LONGEST_WAIT = timedelta(seconds=10)
-# Stale counts that each failed attempt deletes: more than it adds, so that the table stays small.
+# How long an attempt counts as being tested, and how long the next one waits for it.
+MAX_TEST_TIME = timedelta(seconds=10)
+# Stale rows that each failed attempt deletes: more than it adds, so that the table stays small.
 MAX_STALE_DELETED = 10
 
-# Adds one attempt to each key, but leaves out keys that are locked and does not return them. The
-# ORM's upsert takes neither expressions nor a condition, so it would need four statements.
+# Adds one attempt to each key that is not locked, and returns the rows of these keys. The ORM's
+# upsert takes no expressions and no condition, so the ORM would need four statements.
 COUNT = """
 INSERT INTO accounts_throttle AS known
     (kind, subject, address, count, undecided, counted_at, expires_at)
@@ -47,7 +47,7 @@ ON CONFLICT (subject, address, kind) DO UPDATE SET
 WHERE known.locked_until IS NULL OR known.locked_until <= excluded.counted_at
 RETURNING id, kind, subject, address, count, undecided
 """
-# The database's clock, and its time after a number of seconds.
+# The database's time now, and its time after a number of seconds.
 CLOCK = {
     "sqlite": (
         "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
@@ -59,7 +59,7 @@ CLOCK = {
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A row after one more attempt: `count` in all, of which `undecided` are being tested."""
+    """A row after one more attempt. Of its `count` attempts, `undecided` are being tested."""
 
     pk: int
     key: Key
@@ -69,8 +69,11 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock on a key, for `wait` from now. With `is_being_tested` it may end sooner: an attempt
-    before this one is not decided yet. An attempt that crashed counts so for LONGEST_WAIT only."""
+    """A lock on a key, for `wait` from now.
+
+    With `is_being_tested` it may end sooner, because an earlier attempt is not decided yet. An
+    attempt that crashed is never decided, so it counts as being tested for MAX_TEST_TIME only.
+    """
 
     kind: str
     wait: timedelta
@@ -78,7 +81,7 @@ class Lock:
 
 
 class Attempt:
-    """A counted attempt that is being tested. `wrong`: how many on its subject failed before."""
+    """A counted attempt that is being tested. `wrong` is how many failed on its subject before."""
 
     def __init__(self, rows: list[Counted]) -> None:
         self.ids = [row.pk for row in rows]
@@ -91,10 +94,12 @@ class Attempt:
         self.has_succeeded = True
         forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.ids))
         if forget.execute(**spread("id", self.ids)) < len(self.ids):
+            # The network's row counts other attempts too, so it stays.
             self.rows().hold().withdraw()
 
     @transaction.atomic
     def fail(self) -> None:
+        """Keep the attempt in the counts, now decided, and delete a few stale rows."""
         self.rows().hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
         Throttle.objects.delete_stale(MAX_STALE_DELETED)
 
@@ -109,16 +114,16 @@ class Attempt:
 
 
 def _forgettable(size: int) -> ThrottleQuerySet:
-    """The rows that a success deletes: those of the subject, and a network's if it holds one."""
+    """The rows that a success deletes: those of the subject, and a network's with one attempt."""
     rows = Throttle.objects.filter(Q(pk__in=several("id", size)))
     return rows.filter(Q(subject__gt=b"") | Q(count=1)).hold()
 
 
 @contextmanager
 def testing(*keys: Key) -> Iterator[Attempt]:
-    """Count an attempt and decide it at the end of the block: failed, unless it succeeded.
+    """Count an attempt. At the end of the block it fails, unless the block let it succeed.
 
-    An exception takes the count back. Raise TooManyAttempts if one of the keys is locked.
+    An exception in the block takes the count back. Raise TooManyAttempts if a key is locked.
     """
     attempt = begin(*keys)
     try:
@@ -131,13 +136,13 @@ def testing(*keys: Key) -> Iterator[Attempt]:
 
 
 def begin(*keys: Key) -> Attempt:
-    """Count one attempt on all the keys. Raise TooManyAttempts, and count none, if one is locked.
+    """Count one attempt on all the keys. If one is locked, count none and raise TooManyAttempts.
 
-    An attempt that is being tested holds a lock only until it is decided, so the next one waits a
-    moment: many right passwords at the same time all pass. Give up after LONGEST_WAIT, even if a
-    lock keeps appearing between the look and the count.
+    A lock of an attempt that is still being tested may end soon, so wait for it. In this way many
+    right passwords at the same time all pass. Give up after MAX_TEST_TIME, even if a lock keeps
+    appearing between the look and the count.
     """
-    give_up = time.monotonic() + LONGEST_WAIT.total_seconds()
+    give_up = time.monotonic() + MAX_TEST_TIME.total_seconds()
     pause = 0.02
     while True:
         locks = _locks_on(keys)
@@ -159,7 +164,7 @@ def _locks_on(keys: Sequence[Key]) -> list[Lock]:
     )
     rows = statement.fetch(**spread("subject", subjects), **spread("address", addresses))
     return [
-        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < LONGEST_WAIT)
+        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < MAX_TEST_TIME)
         for kind, subject, address, undecided, counted_at, locked_until, now in rows
         if _key_of(kind, subject, address) in keys
     ]
@@ -174,10 +179,10 @@ def _locked_rows(subjects: int, addresses: int) -> Any:
 
 
 def _count(keys: Sequence[Key]) -> Attempt | None:
-    """Count one attempt on every key, or return None if one was locked since the look.
+    """Count one attempt on every key, or return None if one was locked after `_locks_on()`.
 
-    Rows are locked in one order everywhere, so that no two attempts wait for each other. Here it
-    is the order of the keys, which `hold()` uses too.
+    All code locks rows in one order, so that no two attempts wait for each other. Here it is the
+    order of the keys, as in `hold()`.
     """
     ordered = sorted(set(keys), key=attrgetter("subject", "address", "kind"), reverse=True)
     limits = {key.kind: limit_of(key.kind) for key in ordered}
@@ -214,6 +219,7 @@ def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[Counted]:
 
 
 def _lock(row: Counted, limit: Limit) -> None:
+    """Refuse more attempts until the delay ends. Without a delay, until the window ends."""
     ends = F("counted_at") + limit.delay_after(row.count) if limit.delay else F("expires_at")
     Throttle.objects.filter(pk=row.pk).update(
         locked_until=ends, expires_at=Greatest("expires_at", ends)

@@ -12,7 +12,7 @@ from accounts.throttling.subjects import (
     hash_network,
     subject_of_device,
     subject_of_name,
-    subject_of_nobody,
+    subject_of_unknown,
     subject_of_user,
 )
 
@@ -22,13 +22,14 @@ Kind = Throttle.Kind
 
 @contextmanager
 def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
-    """Count an attempt to log in by `name`, which is the user's, or unknown (None).
+    """Count an attempt to log in by `name`. Raise TooManyAttempts.
 
-    It is counted by the name as typed and by the account: the two names of an account, username
-    and email address, share the account's limit. An unknown name has a count in place of the
-    account's, so that both cost the same (ASVS 6.3.8). Raise TooManyAttempts.
+    `user` is the account of this name, or None if the name is unknown. The attempt is counted by
+    the name as typed and by the account. So an account has one limit for both its names, username
+    and email address. An unknown name gets a count in place of the account's, so that both cost
+    the same (ASVS 6.3.8).
     """
-    account = subject_of_user(user) if user else subject_of_nobody(name)
+    account = subject_of_user(user) if user else subject_of_unknown(name)
     network = hash_network(address)
     keys = [Key(Kind.ADDRESS, address=network)] if network else []
     for subject in (subject_of_name(name), account):
@@ -38,10 +39,10 @@ def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
 
 
 def check_password(user: User, password: str, *, device: object) -> bool:
-    """Whether it is the user's password, asked on a signed-in device. Raise TooManyAttempts.
+    """Whether this is the user's password, given on a signed-in device. Raise TooManyAttempts.
 
-    `device` is its key. Each device has its own count: no lock on signing in reaches it, and a
-    thief who holds its token cannot guess forever.
+    `device` is the primary key of that device. Each device has its own count, so a lock on signing
+    in does not affect it. A thief who holds the device's token cannot guess forever either.
     """
     with testing(Key(Kind.PASSWORD, subject_of_device(device))) as attempt:
         if user.check_password(password):
@@ -52,27 +53,29 @@ def check_password(user: User, password: str, *, device: object) -> bool:
 
 
 def count_signup(address: str) -> None:
-    """Raise TooManyAttempts if the network asked for too many names: each answer tells whether a
-    name is taken."""
+    """Count a sign-up, or a new name. Raise TooManyAttempts after too many from the network.
+
+    They are limited because each answer tells whether a name is taken.
+    """
     _count_address(Kind.SIGNUP, address)
 
 
 def count_reset_request(address: str) -> None:
-    """Raise TooManyAttempts if the network has asked for too many links."""
+    """Count a request for a reset link. Raise TooManyAttempts after too many from the network."""
     _count_address(Kind.RESET_ADDRESS, address)
 
 
 def count_reset_mail(user: User | None, email: str) -> None:
-    """Raise TooManyAttempts if too many links went to this user, or to an unknown address."""
-    subject = subject_of_user(user) if user else subject_of_nobody(email)
+    """Count a reset link to this user, or to an unknown address. Raise TooManyAttempts."""
+    subject = subject_of_user(user) if user else subject_of_unknown(email)
     begin(Key(Kind.RESET, subject)).fail()
 
 
 def may_mail(email: str) -> bool:
     """Whether one more mail may go to the address.
 
-    Mails to an address that no account has verified are counted: its owner may never have heard
-    of this site.
+    Mails to an address are counted until an account has verified it, because its owner may have
+    nothing to do with this site.
     """
     verified = User.objects.with_email(email).filter(email_verified_at__isnull=False)
     if verified.exists() or not email:
@@ -85,6 +88,7 @@ def may_mail(email: str) -> bool:
 
 
 def _count_address(kind: str, address: str) -> None:
+    """Count an attempt from the network of this address. Without a valid address count nothing."""
     network = hash_network(address)
     if network:
         begin(Key(kind, address=network)).fail()

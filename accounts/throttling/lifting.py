@@ -1,4 +1,4 @@
-"""Finding counts, and lifting their locks, as staff do."""
+"""How staff find counts and lift their locks."""
 
 from collections.abc import Iterable
 
@@ -9,24 +9,24 @@ from accounts.throttling.subjects import (
     hash_network,
     subject_of_device,
     subject_of_name,
-    subject_of_nobody,
+    subject_of_unknown,
     subject_of_user,
 )
 
 
 def lift(throttles: ThrottleQuerySet) -> int:
-    """Delete these counts, which ends their locks. Return how many there were."""
+    """Delete these counts, and so end their locks. Return how many counts there were."""
     lifted, _ = throttles.hold().delete()
     return lifted
 
 
 def of_user(user: User) -> ThrottleQuerySet:
-    """What is counted on the account: by its id and by its two names."""
+    """The counts on the account: by its id, by its username and by its email address."""
     return Throttle.objects.filter(subject__in=_subjects(user))
 
 
 def of_superusers(devices: Iterable[object] = ()) -> ThrottleQuerySet:
-    """What is counted on the accounts of superusers, and on these devices of theirs (keys)."""
+    """The counts on the accounts of superusers, and on their devices (primary keys)."""
     subjects = [subject_of_device(device) for device in devices]
     for user in User.objects.filter(is_superuser=True):
         subjects += _subjects(user)
@@ -34,8 +34,8 @@ def of_superusers(devices: Iterable[object] = ()) -> ThrottleQuerySet:
 
 
 def search(term: str) -> ThrottleQuerySet:
-    """What is counted on a username, an email address, a device id or a network address."""
-    subjects = [subject_of_name(term), subject_of_nobody(term), subject_of_device(term.lower())]
+    """The counts on a username, an email address, a device id or a network address."""
+    subjects = [subject_of_name(term), subject_of_unknown(term), subject_of_device(term.lower())]
     found = Q(subject__in=subjects)
     user = User.objects.with_login(term).first()
     throttles = Throttle.objects.filter(found)

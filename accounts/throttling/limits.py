@@ -1,4 +1,4 @@
-"""How many attempts of each kind are allowed, and the refusal beyond."""
+"""How many attempts of each kind are allowed, and the refusal of more."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ Kind = Throttle.Kind
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-# What people are told that there were too many of.
+# The words that follow "Too many" in the message to people.
 TOO_MANY = {
     Kind.PAIR: "sign-in attempts",
     Kind.ADDRESS: "sign-in attempts",
@@ -28,7 +28,10 @@ TOO_MANY = {
 
 
 class TooManyAttempts(Exception):
-    """An attempt that was refused without a test, for `wait` seconds. The message is for people."""
+    """An attempt is refused without a test. After `wait` seconds the next one is allowed.
+
+    The message is for people.
+    """
 
     def __init__(self, kind: str, wait: timedelta) -> None:
         self.wait = max(1, math.ceil(wait.total_seconds()))
@@ -37,29 +40,31 @@ class TooManyAttempts(Exception):
 
 @dataclass(frozen=True)
 class Limit:
-    """How many attempts a window holds. It begins with the first one; when it is full, the next
-    attempt waits until it ends.
+    """How many attempts are allowed in a window, which begins with the first attempt.
 
-    With a `delay`, the count is forgotten only after a whole window without an attempt. Each one
-    from the last allowed on is followed by a delay, which doubles up to `longest`.
+    Without a `delay`, the last allowed attempt locks until the window ends.
+
+    With a `delay`, the count is forgotten only after a whole window without an attempt. The last
+    allowed attempt, and each one after it, locks for a delay. The delay doubles up to `max_delay`.
     """
 
     attempts: int
     window: timedelta
     delay: timedelta | None = None
-    longest: timedelta = HOUR
+    max_delay: timedelta = HOUR
 
     def delay_after(self, count: int) -> timedelta:
-        doublings = min(count - self.attempts, 16)
-        return min((self.delay or self.window) * 2**doublings, self.longest)
+        """The delay after this many attempts, which is `attempts` or more."""
+        doublings = min(count - self.attempts, 16)  # a timedelta overflows after too many
+        return min((self.delay or self.window) * 2**doublings, self.max_delay)
 
 
 def limit_of(kind: str) -> Limit:
     """The limit of this kind of attempt, from the settings."""
     window = settings.LOGIN_WINDOW
-    waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "longest": settings.LOGIN_MAX_DELAY}
+    waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "max_delay": settings.LOGIN_MAX_DELAY}
     return {
-        Kind.PAIR: Limit(settings.LOGIN_ATTEMPTS, window, delay=window, longest=window),
+        Kind.PAIR: Limit(settings.LOGIN_ATTEMPTS, window, delay=window, max_delay=window),
         Kind.ADDRESS: Limit(settings.LOGIN_ATTEMPTS_PER_ADDRESS, window),
         Kind.ACCOUNT: Limit(settings.LOGIN_ATTEMPTS_PER_ACCOUNT, **waits),
         Kind.PASSWORD: Limit(settings.LOGIN_ATTEMPTS, **waits),
@@ -71,7 +76,7 @@ def limit_of(kind: str) -> Limit:
 
 
 def log_too_many() -> None:
-    """Log a refusal on a page. Those of the API are logged by its exception handler."""
+    """Log a refusal on a page. The API's exception handler logs those of the API."""
     logger.info("request refused", extra={"status": 429, "code": "throttled"})
 
 

@@ -1,4 +1,4 @@
-"""Names, accounts, devices and networks as HMACs under SECRET_KEY: the table shows none of them."""
+"""Names, accounts, devices and networks as HMACs under SECRET_KEY. The table shows none of them."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -10,7 +10,7 @@ from accounts.models import User
 
 @dataclass(frozen=True)
 class Key:
-    """What a count is about: attempts of a kind, on a subject, from a network. b"" means any."""
+    """What is counted: attempts of a kind, on a subject, from a network. b"" stands for any."""
 
     kind: str
     subject: bytes = b""
@@ -18,7 +18,7 @@ class Key:
 
 
 def canonical(name: str) -> str:
-    """A typed name as it is looked up: without regard to case and Unicode form."""
+    """The form in which a typed name is looked up: trimmed, in NFKC and in lower case."""
     return User.normalize_username(name.strip()).lower()
 
 
@@ -30,8 +30,8 @@ def subject_of_user(user: User) -> bytes:
     return hash_text("account", str(user.pk))
 
 
-def subject_of_nobody(name: str) -> bytes:
-    """What stands in for the account of an unknown name, so that both are counted alike."""
+def subject_of_unknown(name: str) -> bytes:
+    """Stands in for the account when the name is unknown, so that both are counted alike."""
     return hash_text("nobody", canonical(name))
 
 
@@ -40,7 +40,10 @@ def subject_of_device(device: object) -> bytes:
 
 
 def hash_network(address: str) -> bytes:
-    """The HMAC of the network that counts as one place (IPv6: its /64), b"" without an address."""
+    """The HMAC of the network that the address stands for; b"" for text that is no address.
+
+    For IPv6 it is the /64, for IPv4 the address itself.
+    """
     try:
         found = ip_address(address.strip())
     except ValueError:

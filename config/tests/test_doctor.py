@@ -168,13 +168,13 @@ def test_mail_that_goes_nowhere_is_a_warning():
 
 
 def test_old_file_of_places_is_a_warning(monkeypatch):
-    monkeypatch.setattr(doctor, "PLACES_OLD", timedelta(0))
+    monkeypatch.setattr(doctor, "MAX_PLACES_AGE", timedelta(0))
     assert examine()[0]["places"][0] == "warning"
 
 
 def test_clocks_apart_are_an_error(monkeypatch):
     assert examine()[0]["clocks"][0] == "ok"
-    monkeypatch.setattr(doctor, "CLOCKS_APART", timedelta(-1))
+    monkeypatch.setattr(doctor, "MAX_CLOCK_DIFFERENCE", timedelta(-1))
     assert examine()[0]["clocks"][0] == "error"
 
 

@@ -1,23 +1,26 @@
 /**
- * A client of Guestlist that no lost answer, closed tab or second tab signs out. Copy it: an ES
- * module without dependencies, for pages served over HTTPS or from localhost.
+ * A client of Guestlist that stays signed in when answers are lost or tabs are closed. Several tabs
+ * may share its tokens. Copy it. It is an ES module without dependencies, for pages that are served
+ * over HTTPS or from localhost.
  *
  *     const guestlist = new Guestlist("https://guestlist.example.org");
  *     await guestlist.logIn("alice", password);
  *     const me = await (await guestlist.request("GET", "me")).json();
  *
  * Any script that gets into a page of this origin (XSS) can use the tokens and copy them, wherever
- * a page keeps them. So load no foreign scripts, set a Content-Security-Policy as index.html does,
- * and if the page is on the same site as Guestlist, do without this module: sign in at /login,
- * which makes the browser itself the device, and send its HttpOnly cookie with a CSRF token.
+ * a page keeps them. So load no foreign scripts, and set a Content-Security-Policy as index.html
+ * does.
+ *
+ * A page on the same site as Guestlist needs no such module. There the person signs in at /login,
+ * and the browser itself is the device. The page sends its HttpOnly cookie with a CSRF token.
  */
 
 const REFRESH_AFTER = 0.8; // of the lifetime of an access token
-const RETRY_DELAYS = [0, 1000, 2000, 4000]; // milliseconds between the attempts of one refresh
+const RETRY_DELAYS = [0, 1000, 2000, 4000]; // milliseconds before each repeat of a failed refresh
 const TIMEOUT = 10_000; // milliseconds
 
-/** Nobody is signed in here any more. `code` says why, in the words of the API; of a revoked
- * device there are a `reason`, and a `note` to show to the person. */
+/** This client is not signed in any more. `code` says why, in the words of the API. If the device
+ * was revoked, show its `reason` and `note` to the person. */
 export class SignedOut extends Error {
   constructor({ code, reason = "", note = "" }) {
     super(code);
@@ -25,7 +28,7 @@ export class SignedOut extends Error {
   }
 }
 
-/** A login, step-up or password change that was refused: its `status`, and why as the message. */
+/** A login, step-up or password change was refused with this `status`. The message says why. */
 export class Refused extends Error {
   constructor(status, body) {
     super(body.detail ?? Object.values(body).flat().join(" "));
@@ -38,8 +41,8 @@ export class Refused extends Error {
   }
 }
 
-/** One device, whose pair of tokens all tabs of this origin share. The store always holds the
- * current pair, or the former one with the key that asks for it. */
+/** One device. All tabs of this origin share its pair of tokens. The store always holds the
+ * current pair, or the former pair with the `Idempotency-Key` that fetches the current one. */
 export class Guestlist {
   #api;
   #store;
@@ -61,8 +64,8 @@ export class Guestlist {
   /**
    * The Response to a request below /api/v1/.
    *
-   * Throws SignedOut, or what `fetch` throws when no answer came. An answer of 401 asks for
-   * `reauthenticate`, after which the same request passes.
+   * Throws SignedOut, or what `fetch` throws when no answer comes. An answer of 401 means: call
+   * `reauthenticate`, then repeat the request.
    */
   async request(method, path, body) {
     const pair = await this.#loadInTime();
@@ -70,7 +73,7 @@ export class Guestlist {
     if (answer.status !== 401) return answer;
     return this.#locked(async () => {
       const successor = await this.#replace(pair, answer);
-      // Under the lock, so that nobody replaces the successor while it is used.
+      // Under the lock, so that no other tab replaces the successor meanwhile.
       return successor ? this.#send(successor, method, path, body) : answer;
     });
   }
@@ -86,7 +89,7 @@ export class Guestlist {
     return this.#renew("password", body);
   }
 
-  /** End this device. When no answer comes the pair stays, so that it can be tried again. */
+  /** End this device. If no answer comes, the pair stays, so that you can call this again. */
   async logOut() {
     try {
       const answer = await this.request("POST", "logout");
@@ -102,16 +105,16 @@ export class Guestlist {
     const pair = await this.#load();
     if (Date.now() < pair.refresh_at) return pair;
     return this.#locked(async () => {
-      const pair = await this.#load(); // Whoever had the lock may have refreshed.
+      const pair = await this.#load(); // The last holder of the lock may have refreshed.
       return Date.now() < pair.refresh_at ? pair : this.#refresh(pair);
     });
   }
 
-  /** The pair to try once more with after a 401, null when the answer is for the caller; call it
-   * with the lock. */
+  /** The pair to repeat a refused request with. Null if the caller must see the 401 itself. Call
+   * this with the lock. Throws SignedOut. */
   async #replace(refused, answer) {
     const pair = await this.#load();
-    // If another tab replaced it meanwhile, the refusal says nothing.
+    // If another tab replaced it meanwhile, the refusal was of a former token.
     if (pair.access_token !== refused.access_token) return pair;
     const { code } = await answer.clone().json();
     if (code === "token_expired") return this.#refresh(pair);
@@ -120,10 +123,10 @@ export class Guestlist {
   }
 
   /**
-   * The next pair; call it with the lock.
+   * The next pair. Call it with the lock. Throws SignedOut.
    *
-   * The key is stored before it is sent. Whoever finds it, in this loop or after the tab was
-   * closed, repeats the refresh it belongs to and gets the pair whose answer was lost.
+   * The key is stored before it is sent. If the answer is lost or the tab is closed, the same token
+   * and key are sent again, and the answer is the pair that was lost.
    */
   async #refresh(pair) {
     if (!pair.attempt) {
@@ -143,7 +146,8 @@ export class Guestlist {
     return this.#keep(await this.#post("refresh", body, headers));
   }
 
-  /** Ask for a pair with a password. The former one ends at once, so nobody may refresh. */
+  /** Ask for a new pair with a password. The former pair ends at once. The lock keeps
+   * other tabs from refreshing it meanwhile. */
   #renew(path, body) {
     return this.#locked(async () => {
       const pair = await this.#refresh(await this.#load());
@@ -151,7 +155,7 @@ export class Guestlist {
     });
   }
 
-  /** Save the pair that was answered, before anybody uses it; call it with the lock. */
+  /** Save the pair of the answer before it is used. Call it with the lock. Throws SignedOut. */
   async #keep(answer) {
     if (answer.status === 401) throw await this.#forgetFor(answer);
     if (!answer.ok) throw await Refused.from(answer);
@@ -167,7 +171,7 @@ export class Guestlist {
     return pair;
   }
 
-  /** Forget the pair that was refused; what to throw for it. */
+  /** Delete the pair that was refused. Returns what to throw for it. */
   async #forgetFor(answer) {
     const signedOut = new SignedOut(await answer.json());
     await this.#store.delete();
@@ -183,7 +187,7 @@ export class Guestlist {
     return this.#fetch("POST", path, body, headers);
   }
 
-  /** Without cookies: the tokens alone say who this is. */
+  /** Sends no cookies, because only the tokens say which device this is. */
   #fetch(method, path, body, headers) {
     return fetch(this.#api + path, {
       method,
@@ -194,14 +198,14 @@ export class Guestlist {
     });
   }
 
-  /** One tab at a time. A tab that is closed lets go of the lock. */
+  /** Let one tab in at a time. A tab that is closed gives up the lock. */
   #locked(act) {
     return navigator.locks.request(this.#name, act);
   }
 }
 
-/** One value in IndexedDB. There, whoever gets the lock sees what its last holder put, which
- * localStorage does not promise: each process reads its own copy, a little late. */
+/** One value in IndexedDB. The tab that gets the lock sees there what the last holder put.
+ * localStorage does not promise this: each process reads its own copy, a little late. */
 class Store {
   #database;
 

@@ -4,7 +4,7 @@ const guestlist = new Guestlist(document.documentElement.dataset.site);
 const element = (id) => document.getElementById(id);
 let afterStepUp;
 
-/** Show who is signed in and where, or the login form. */
+/** Show who is signed in and where. Throws SignedOut, and then `attempt` shows the login form. */
 async function show() {
   const me = await (await guestlist.request("GET", "me")).json();
   const devices = await (await guestlist.request("GET", "devices")).json();
@@ -37,7 +37,7 @@ function reveal(id) {
   for (const part of ["login", "account", "step-up"]) element(part).hidden = part !== id;
 }
 
-/** Do what was asked for, and say what came in between. */
+/** Run `act`. If it fails, show why. */
 async function attempt(act) {
   element("message").textContent = "";
   try {
@@ -77,7 +77,7 @@ element("logout").onclick = () =>
     await show();
   });
 document.onvisibilitychange = () => {
-  // Another tab may have signed out meanwhile.
+  // The person may have signed out in another tab meanwhile.
   if (!document.hidden && !element("account").hidden) attempt(show);
 };
 attempt(show);

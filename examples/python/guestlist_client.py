@@ -1,6 +1,6 @@
-"""A client of Guestlist that no lost answer, crash or second process signs out.
+"""A client of Guestlist that stays signed in when answers are lost or the program crashes.
 
-Copy it. It needs httpx, and a Unix for its lock.
+Several processes may share its tokens. Copy it. It needs httpx, and a Unix for its lock.
 
     client = GuestlistClient("https://guestlist.example.org", Path("guestlist.json"))
     client.log_in("alice", password, "Backup script")
@@ -20,14 +20,16 @@ from typing import Any
 import httpx
 
 REFRESH_AFTER = 0.8  # of the lifetime of an access token
-RETRY_DELAYS = (0, 1, 2, 4)  # seconds between the attempts of one refresh
+RETRY_DELAYS = (0, 1, 2, 4)  # seconds before each repeat of a failed refresh
 
 Pair = dict[str, Any]
 
 
 class SignedOut(Exception):
-    """Nobody is signed in here any more. `code` says why, in the words of the API; of a revoked
-    device there are a `reason`, and a `note` to show to the person."""
+    """This client is not signed in any more. `code` says why, in the words of the API.
+
+    If the device was revoked, show its `reason` and `note` to the person.
+    """
 
     def __init__(self, code: str, reason: str = "", note: str = "") -> None:
         super().__init__(code, reason, note)
@@ -35,9 +37,10 @@ class SignedOut(Exception):
 
 
 class GuestlistClient:
-    """One device, whose pair of tokens is in the file at `path`. Threads and processes share it.
+    """One device. Its pair of tokens is in the file at `path`, for all threads and processes.
 
-    The file always holds the current pair, or the former one with the key that asks for it.
+    The file always holds the current pair, or the former pair with the `Idempotency-Key` that
+    fetches the current one.
     """
 
     def __init__(self, site: str, path: Path) -> None:
@@ -52,16 +55,16 @@ class GuestlistClient:
             self._keep(answer)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """The answer to a request below /api/v1/; the options are those of httpx.
+        """The answer to a request below /api/v1/. The options are those of httpx.
 
-        Raise SignedOut, or httpx.TransportError when no answer came. An answer of 401 asks for
-        `reauthenticate`, after which the same request passes.
+        Raise SignedOut, or httpx.TransportError when no answer comes. An answer of 401
+        means: call `reauthenticate`, then repeat the request.
         """
         pair = self._load_in_time()
         answer = self._send(pair, method, path, **options)
         if answer.status_code != 401:
             return answer
-        with self._lock():  # Nobody replaces the successor while it is used.
+        with self._lock():  # No other program replaces the successor meanwhile.
             successor = self._replace(pair, answer)
             return self._send(successor, method, path, **options) if successor else answer
 
@@ -74,7 +77,7 @@ class GuestlistClient:
         self._renew("password", current_password=current_password, new_password=new_password)
 
     def log_out(self) -> None:
-        """End this device. When no answer comes the pair stays, so that it can be tried again."""
+        """End this device. If no answer comes, the pair stays, so that you can call this again."""
         with suppress(SignedOut):
             self.request("POST", "logout").raise_for_status()
         with self._lock():
@@ -91,15 +94,17 @@ class GuestlistClient:
         if time.time() < pair["refresh_at"]:
             return pair
         with self._lock():
-            pair = self._load()  # Whoever had the lock may have refreshed.
+            pair = self._load()  # The last holder of the lock may have refreshed.
             return pair if time.time() < pair["refresh_at"] else self._refresh(pair)
 
     def _replace(self, refused: Pair, answer: httpx.Response) -> Pair | None:
-        """The pair to try once more with after a 401, None when the answer is for the caller;
-        call it with the lock."""
+        """The pair to repeat a refused request with. None if the caller must see the 401 itself.
+
+        Call it with the lock. Raise SignedOut.
+        """
         pair = self._load()
         if pair["access_token"] != refused["access_token"]:
-            return pair  # Somebody replaced it meanwhile, so the refusal says nothing.
+            return pair  # Another program replaced it, so the refusal was of a former token.
         match answer.json()["code"]:
             case "token_expired":
                 return self._refresh(pair)
@@ -108,10 +113,10 @@ class GuestlistClient:
         raise self._forget_for(answer)
 
     def _refresh(self, pair: Pair) -> Pair:
-        """The next pair; call it with the lock.
+        """The next pair. Call it with the lock. Raise SignedOut.
 
-        The key is stored before it is sent. Whoever finds it, in this loop or after a crash,
-        repeats the refresh it belongs to and gets the pair whose answer was lost.
+        The key is stored before it is sent. If the answer is lost or the program crashes, the same
+        token and key are sent again, and the answer is the pair that was lost.
         """
         if "attempt" not in pair:
             pair = {**pair, "attempt": secrets.token_urlsafe()}
@@ -125,13 +130,16 @@ class GuestlistClient:
         return self._keep(self.http.post("refresh", json=body, headers=headers))
 
     def _renew(self, path: str, **body: str) -> None:
-        """Ask for a pair with a password. The former one ends at once, so nobody may refresh."""
+        """Ask for a new pair with a password.
+
+        The former pair ends at once. The lock keeps other programs from refreshing it meanwhile.
+        """
         with self._lock():
             pair = self._refresh(self._load())
             self._keep(self._send(pair, "POST", path, json=body))
 
     def _keep(self, answer: httpx.Response) -> Pair:
-        """Save the pair that was answered, before anybody uses it; call it with the lock."""
+        """Save the pair of the answer before it is used. Call it with the lock. Raise SignedOut."""
         if answer.status_code == 401:
             raise self._forget_for(answer)
         pair: Pair = answer.raise_for_status().json()
@@ -147,7 +155,7 @@ class GuestlistClient:
         return pair
 
     def _save(self, pair: Pair) -> None:
-        """Replace the file as a whole, readable by this user alone; call it with the lock."""
+        """Replace the file as a whole. Only this user can read it. Call it with the lock."""
         new = f"{self.path}.new"
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(pair, file)
@@ -156,7 +164,7 @@ class GuestlistClient:
         os.replace(new, self.path)
 
     def _forget_for(self, answer: httpx.Response) -> SignedOut:
-        """Forget the pair that was refused; what to raise for it."""
+        """Delete the pair that was refused. Return what to raise for it."""
         refusal = answer.json()
         signed_out = SignedOut(*(refusal.get(key, "") for key in ("code", "reason", "note")))
         self.path.unlink(missing_ok=True)
@@ -164,7 +172,10 @@ class GuestlistClient:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One holder among all threads and processes: flock counts each opening by itself."""
+        """Keep out all other threads and processes.
+
+        Each call opens the file again. flock keeps out all other openings, also of this process.
+        """
         with open(f"{self.path}.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

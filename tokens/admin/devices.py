@@ -1,3 +1,5 @@
+"""The admin's list of devices, and the page of one device."""
+
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Q, Value
@@ -16,13 +18,16 @@ from tokens.admin.revocation import RevokePages
 from tokens.forms import DeviceForm
 from tokens.models import IssuedToken, State
 
-# The order of a list of expired devices, the latest first, and of idle ones, those next to expire.
-ENDS_FIRST = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", "id"]}
+# Expired devices: the last to expire comes first. Idle devices: the next to expire comes first.
+ORDERING_BY_END = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", "id"]}
 
 
 @admin.register(IssuedToken)
 class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
-    """Every device. Read-only but for its name; ended by Revoke; deleted by purge alone."""
+    """All devices. Staff can edit only the name.
+
+    Revoke ends a device, and its row stays. Only purge deletes rows.
+    """
 
     form = DeviceForm
     list_display = [
@@ -64,17 +69,23 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     ]
 
     def get_queryset(self, request):
-        """Devices that know whether whoever asks may touch their user."""
+        """Devices with their state, and with `touchable`.
+
+        It says whether this member of staff may touch the user of the device.
+        """
         touchable = Q(user__is_superuser=False) | Q(Value(request.user.is_superuser))
         return super().get_queryset(request).with_state().annotate(touchable=touchable)
 
     def get_ordering(self, request):
-        """The newest first. Those that have ended by time stand in the order of their end, which
-        an index holds, while the newest of all are live."""
-        return ENDS_FIRST.get(request.GET.get("state"), self.ordering)
+        """The newest sign-in first; expired and idle devices in the order of their end.
+
+        Both orders have an index. The newest devices are live, so with the newest first the
+        database would read all live ones before it finds an expired one.
+        """
+        return ORDERING_BY_END.get(request.GET.get("state"), self.ordering)
 
     def get_sortable_by(self, request):
-        return [] if request.GET.get("state") in ENDS_FIRST else ["signed_in"]
+        return [] if request.GET.get("state") in ORDERING_BY_END else ["signed_in"]
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
@@ -121,7 +132,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
         return allowed and (obj is None or request.user.may_touch(obj.user))
 
     def has_delete_permission(self, request, obj=None):
-        """Rows go by purge; a user can still be deleted, which takes their devices along."""
+        """False, because only purge deletes devices. Deleting a user also deletes their devices."""
         return False
 
     def has_purge_permission(self, request):
@@ -160,7 +171,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def export_json(self, request, queryset):
         return json_response(queryset)
 
-    @admin.display(description="device")
+    @admin.display(description="client")
     def client(self, device):
         return str(device)
 

@@ -1,4 +1,4 @@
-"""How the admin shows a device in a word or two."""
+"""HTML that several pages of the admin show about a device."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from tokens.models import IssuedToken
 
 
 def ago(time: datetime, now: datetime) -> str:
-    """ "3 hours ago", with the exact time on hover."""
+    """ "3 hours ago", with the exact time (UTC) as its title."""
     exact = f"{time:%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, stories.ago(time, now)
@@ -27,7 +27,7 @@ def revoke_link(device: IssuedToken) -> str:
 
 
 def story(device: IssuedToken) -> str:
-    """What became of the device, line by line, in the order of time."""
+    """The events of the device as a list, the earliest first. Those without a time are left out."""
     told = sorted(
         (event for event in stories.events(device) if event[0]), key=lambda event: event[0]
     )

@@ -1,4 +1,4 @@
-"""Devices as CSV or JSON, streamed: what the list shows, for a spreadsheet or a script."""
+"""Devices as CSV for a spreadsheet or as JSON for a script. The answer is streamed."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from django.http import StreamingHttpResponse
 
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 
-CHUNK = 2000  # rows read at once
+CHUNK_SIZE = 2000  # rows read at once
 FIELDS = [
     "id",
     "username",
@@ -28,12 +28,13 @@ FIELDS = [
     "revoked_reason",
     "revoked_note",
 ]
-# What makes a spreadsheet take a text for a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# A spreadsheet computes a text that begins with one of these (OWASP, CSV injection). The last
+# four are the full-width forms of = + - @.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Echo:
-    """A file that gives back what is written to it."""
+    """A file for `csv.writer`. It returns each line instead of keeping it."""
 
     def write(self, text: str) -> str:
         return text
@@ -57,7 +58,7 @@ def json_response(devices: IssuedTokenQuerySet) -> StreamingHttpResponse:
 
 
 def _rows(devices: IssuedTokenQuerySet) -> Iterator[dict[str, Any]]:
-    for device in devices.with_state().iterator(chunk_size=CHUNK):
+    for device in devices.with_state().iterator(chunk_size=CHUNK_SIZE):
         yield {field: _value(device, field) for field in FIELDS}
 
 
@@ -78,9 +79,9 @@ def _with_header(rows: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 def _plain(value: str | None) -> str:
-    """The value as a cell that no spreadsheet computes."""
+    """The text of a cell. A quote in front keeps a spreadsheet from computing it."""
     text = value or ""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _stream(lines: Iterable[str], content_type: str, suffix: str) -> StreamingHttpResponse:

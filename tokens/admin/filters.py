@@ -1,4 +1,4 @@
-"""Finding devices: the filters and the search of the list."""
+"""The filters and the search of the admin's list of devices."""
 
 import uuid
 from ipaddress import IPv4Network, IPv6Network
@@ -11,7 +11,7 @@ from accounts.admin.users import find_users
 from tokens.client import parse_network
 from tokens.models import IssuedToken, IssuedTokenQuerySet, State
 
-CROWD_SIZE = 20_000  # devices; counting so many in an index and sorting so few both take no time
+CROWD_SIZE = 20_000  # devices; counting this many in an index is quick, and so is sorting them
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -41,7 +41,11 @@ class OSFilter(admin.SimpleListFilter):
 
 
 class ReasonFilter(admin.ChoicesFieldListFilter):
-    """By `revoked_reason`, saying what only a person knows: that whoever has one is revoked."""
+    """Filters by `revoked_reason`, and adds `revoked_at IS NOT NULL`.
+
+    Every device with a reason is revoked, but the planner does not know this. The addition lets
+    it use the partial index on the reason.
+    """
 
     def queryset(self, request, queryset):
         chosen = super().queryset(request, queryset)
@@ -49,8 +53,11 @@ class ReasonFilter(admin.ChoicesFieldListFilter):
 
 
 def search(request, devices: IssuedTokenQuerySet, term: str) -> IssuedTokenQuerySet:
-    """Those that support means: by an id, an address, a network, or the start of a name or
-    e-mail."""
+    """The devices that support looks for.
+
+    The term is a device's id, an IP address or a network. Otherwise it is the start of a username
+    or an email address.
+    """
     term = term.strip()
     try:
         return devices.filter(pk=uuid.UUID(term))
@@ -65,7 +72,10 @@ def search(request, devices: IssuedTokenQuerySet, term: str) -> IssuedTokenQuery
 
 
 def _is_crowded(network: IPv4Network | IPv6Network) -> bool:
-    """Whether so many devices are of the network that the newest are soon found among all."""
+    """Whether at least CROWD_SIZE devices signed in from the network, or were last seen there.
+
+    If so, the database soon finds enough of them when it reads all devices from the newest on.
+    """
     for address in ("ip_address", "last_ip"):
         found = IssuedToken.objects.filter(**{f"{address}__within": network})
         if found.order_by(address).values(address)[:CROWD_SIZE].count() == CROWD_SIZE:
@@ -74,8 +84,11 @@ def _is_crowded(network: IPv4Network | IPv6Network) -> bool:
 
 
 def _sort_when_found(devices: IssuedTokenQuerySet) -> IssuedTokenQuerySet:
-    """The same in the same order, but by an expression that no index holds. With one that does,
-    a planner that does not know how few they are may look for them among all devices."""
+    """The same devices in the same order, sorted by an expression that has no index.
+
+    The planner does not know how few devices match. With an index on the order, it may read all
+    devices in that order to find them.
+    """
     first, *others = devices.query.order_by
     time = F(first.removeprefix("-"))
     key = Coalesce(time, time)

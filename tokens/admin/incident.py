@@ -1,4 +1,4 @@
-"""The worst day: devices of many people, described and not picked, shown before they end."""
+"""The incident page: staff describe devices of many people, look at them, then end them."""
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -12,7 +12,7 @@ from tokens.user_agents import CLIENT_LENGTH
 
 
 class NetworkField(forms.CharField):
-    """An address or a CIDR block, as `ipaddress.ip_network`."""
+    """An IP address or a CIDR block, as a network of `ipaddress`; None if empty."""
 
     def to_python(self, value):
         text = super().to_python(value)
@@ -30,7 +30,7 @@ def moment_field(label: str) -> forms.DateTimeField:
 
 
 class IncidentForm(forms.Form):
-    """Which devices, as `IssuedTokenQuerySet.matching()` takes it."""
+    """What the devices of an incident have in common."""
 
     network = NetworkField(
         label="Address or network",
@@ -81,7 +81,7 @@ class IncidentForm(forms.Form):
         return self.cleaned_data
 
     def criteria(self) -> dict[str, object]:
-        """What was filled in, all of which must hold."""
+        """The fields that were filled in, as `IssuedTokenQuerySet.matching()` takes them."""
         filled = {name: value for name, value in self.cleaned_data.items() if value}
         filled.pop("everybody", None)
         return filled
@@ -90,8 +90,8 @@ class IncidentForm(forms.Form):
 class IncidentPage:
     """The page that finds devices by what they have in common, and then ends them.
 
-    What to find stands in the URL, so a dry run can be sent to a colleague; what ends them is
-    the confirmation of every other revocation.
+    The criteria are in the URL, so staff can send a dry run to a colleague. The confirmation is
+    the same as for every other revocation.
     """
 
     def incident_view(self, request):

@@ -1,4 +1,4 @@
-"""The confirmation before devices are revoked, and the revocation, piece by piece."""
+"""The page that confirms a revocation, and the revocation itself, one piece per request."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,16 +22,16 @@ MAX_SHOWN = 20  # devices on a confirmation page and on a user's page
 
 
 class ProgressForm(forms.Form):
-    """How far a revocation in pieces is, as its page carries it from one request to the next."""
+    """How far a revocation is. Hidden fields carry it from each request to the next."""
 
     total = forms.IntegerField()
     done = forms.IntegerField()
-    # Of the devices that were counted: whoever signs in again meanwhile stays.
+    # When the newest counted device signed in. Devices that sign in later are not ended.
     newest = forms.DateTimeField()
 
 
 class RevokePages:
-    """The confirmation page before devices are revoked, shared by every button and action."""
+    """The confirmation page. Every button and action that revokes devices leads to it."""
 
     revoke_template = "admin/tokens/revoke.html"
 
@@ -51,10 +51,11 @@ class RevokePages:
         reason: str = IssuedToken.Reason.STAFF,
         **context: Any,
     ):
-        """Show what would end; on the confirmed POST end it and go `back`.
+        """Show which live devices would end. On the confirmed POST, end them and go `back`.
 
-        A superuser's devices are left out unless a superuser asks, and so is the current device
-        of whoever asks, unless it is ticked. `user` says that all devices are of that one.
+        Only a superuser ends the devices of superusers. The device in use ends only if its box is
+        ticked. Give `user` if all devices belong to that user. Raise PermissionDenied without the
+        permission to revoke.
         """
         if not self.has_revoke_permission(request):
             raise PermissionDenied
@@ -91,10 +92,10 @@ class RevokePages:
         ending = live if ticked else devices
         if user is not None:
             return self._revoke_of_user(request, user, ending, back)
-        too = current if ticked else current.none()
+        own = current if ticked else current.none()
         several = ending.exclude(user=ending.values("user")[:1]).exists()
         return (several and ask_for_password(request)) or self._revoke(
-            request, devices, too, back, reason
+            request, devices, own, back, reason
         )
 
     def _revoke_of_user(self, request, user, devices, back):
@@ -104,16 +105,19 @@ class RevokePages:
         _log_revoked(request, IssuedToken.objects.filter(pk__in=keys), note)
         return _done(request, ended, back, ends_here=get_device(request).pk in keys)
 
-    def _revoke(self, request, devices, too, back, reason):
-        """End a piece of the devices, then show how far it is. At last end `too`, the device in
-        use, because that stops the person who revokes."""
+    def _revoke(self, request, devices, own, back, reason):
+        """End a piece of the devices, then show how far the revocation is.
+
+        `own` is the device in use, or empty. It ends last, because its end signs out the member
+        of staff who revokes.
+        """
         found, done = _progress(request, devices)
         piece = sum(_end_and_log(request, devices, found, reason, limit=incident.PIECE_SIZE))
         done += piece
         if piece >= incident.PIECE_SIZE:
             return self._progress_page(request, found, done)
-        ends_here = too.exists()
-        done += sum(_end_and_log(request, too, replace(found, newest=None), reason))
+        ends_here = own.exists()
+        done += sum(_end_and_log(request, own, replace(found, newest=None), reason))
         return _done(request, done, back, ends_here=ends_here)
 
     def _progress_page(self, request, found: incident.Found, done: int):
@@ -133,7 +137,7 @@ class RevokePages:
 def _apart(
     request, devices: IssuedTokenQuerySet
 ) -> tuple[IssuedTokenQuerySet, IssuedTokenQuerySet]:
-    """The devices without the one of the request, and that one if it is among them."""
+    """The devices without the one in use; and the one in use, if it is among them."""
     own = get_device(request).pk
     return devices.exclude(pk=own), devices.filter(pk=own)
 
@@ -147,18 +151,21 @@ def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _progress(request, devices: IssuedTokenQuerySet) -> tuple[incident.Found, int]:
-    """What was found and how many of it have ended: from an earlier request, or at the start."""
+    """What was found, and how many of these devices have ended.
+
+    The fields of the progress page say it. The first request has none, so it counts the devices.
+    """
     form = ProgressForm(request.POST)
     if form.is_valid():
         held = form.cleaned_data
         return incident.Found(devices=held["total"], newest=held["newest"]), held["done"]
     found = incident.find(devices)
-    # Any time does when there is none: a device that signs in from now on stays.
+    # Without devices `newest` is None, and `end` would also take those that sign in from now on.
     return replace(found, newest=found.newest or get_device(request).now), 0
 
 
 def _end_and_log(request, devices: IssuedTokenQuerySet, found: incident.Found, reason, limit=None):
-    """End the devices, with a line in the history of each; yield how many each batch ended."""
+    """End the devices, and add a line to the history of each. Yield how many each batch ended."""
     note = _note(request)
     for batch, ended in incident.end(
         devices, found, by=request.user, note=note, reason=reason, limit=limit
@@ -178,13 +185,13 @@ def _note(request) -> str:
 
 
 def _held(request) -> list[tuple[str, str]]:
-    """The fields that the confirmation sends along: which action, on what."""
+    """The fields that say which action runs on which devices. The next form sends them again."""
     names = ("action", "select_across", "index", "_selected_action")
     return [(name, value) for name in names for value in request.POST.getlist(name)]
 
 
 def _log_revoked(request, devices: IssuedTokenQuerySet, note: str) -> None:
-    """One line in the history of each device that this member of staff ended."""
+    """Add a line to the history of each of the devices that this member of staff ended."""
     message = f"Revoked: {note}" if note else "Revoked."
     ended = devices.filter(revoked_by=request.user)
     LogEntry.objects.log_actions(request.user.pk, ended, CHANGE, change_message=message)

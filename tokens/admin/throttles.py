@@ -8,7 +8,7 @@ from tokens.models import IssuedToken
 
 @admin.register(Throttle)
 class ThrottleWithDevicesAdmin(ThrottleAdmin):
-    """Also knows the counts on the devices of superusers."""
+    """The list of throttles. It also knows which ones count attempts on superusers' devices."""
 
     def of_superusers(self):
         devices = IssuedToken.objects.filter(user__is_superuser=True)

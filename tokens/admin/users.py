@@ -13,7 +13,7 @@ from tokens.models import IssuedToken
 
 @admin.register(User)
 class UserWithDevicesAdmin(RevokePages, UserAdmin):
-    """A person's account, with where they are signed in."""
+    """A user's page, with the devices where the user is signed in."""
 
     fieldsets = [
         UserAdmin.fieldsets[0],
@@ -30,7 +30,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         ]
 
     def get_object(self, request, object_id, from_field=None):
-        """The user, who knows whether the page shows a Revoke beside each device."""
+        """The user, with `shows_revoke`: whether a Revoke link stands next to each device."""
         user = super().get_object(request, object_id, from_field)
         if user is not None:
             user.shows_revoke = self.may_revoke(request, user)
@@ -43,7 +43,7 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         return [section for section in fieldsets if section[0] != "Devices"]
 
     def get_deleted_objects(self, objs, request):
-        """Devices go with their user, whoever may not delete a device alone."""
+        """Require no permission to delete devices: they are deleted with their user."""
         to_delete, model_count, perms_needed, protected = super().get_deleted_objects(objs, request)
         return to_delete, model_count, perms_needed - {IssuedToken._meta.verbose_name}, protected
 
@@ -86,7 +86,7 @@ def _line(user: User, device: IssuedToken) -> str:
 
 
 def _links(user: User, live: int) -> str:
-    """To the revocation of all that are live, for whom that is, and to all devices."""
+    """A link to all devices of the user. Staff who may revoke also get a link that revokes them."""
     everything = format_html(
         '<a href="{}?user__id__exact={}">All devices of {}</a>',
         reverse("admin:tokens_issuedtoken_changelist"),

@@ -1,3 +1,5 @@
+"""The API of a person's own devices."""
+
 import uuid
 
 from django.db.models import Case, Value, When
@@ -19,7 +21,7 @@ STATE_PARAMETER = OpenApiParameter(
 
 
 class DeviceListView(generics.ListAPIView):
-    """The devices of one person, the current one first, then by last seen."""
+    """The devices of one person: the current one first, then the most recently seen."""
 
     serializer_class = DeviceSerializer
 
@@ -47,7 +49,7 @@ class DeviceListView(generics.ListAPIView):
 
 
 class DeviceView(generics.RetrieveUpdateDestroyAPIView):
-    """One of one's own devices."""
+    """One device of the person who asks."""
 
     serializer_class = DeviceSerializer
     http_method_names = ["get", "patch", "delete", "head", "options"]
@@ -64,7 +66,7 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
         IssuedToken.objects.filter(pk=device.pk).update(name=device.name)
 
     def perform_destroy(self, device):
-        """End another device only if fresh; one that has ended already needs nothing."""
+        """End the device if it is live. Only a fresh device may end another one."""
         if device.state != State.LIVE:
             return
         if device.pk != self.request.auth.pk:
@@ -75,11 +77,14 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
 
 
 def get_device_of(user: User, id: str) -> IssuedToken:
-    """The device of that user. Raise Http404, also for an id that is none."""
+    """The user's device with that id. Raise Http404 for any other text.
+
+    The id is a UUID with hyphens, in lower or upper case.
+    """
     try:
         key = uuid.UUID(id)
     except ValueError:
         raise Http404 from None
-    if str(key) != id.lower():  # UUID() reads other spellings too
+    if str(key) != id.lower():  # UUID() also reads other spellings.
         raise Http404
     return get_object_or_404(user.devices.with_state(), pk=key)

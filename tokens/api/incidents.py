@@ -1,3 +1,5 @@
+"""The API that finds and ends the devices of an incident."""
+
 from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -13,16 +15,18 @@ from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.serializers import DeviceSerializer
 from tokens.user_agents import CLIENT_LENGTH
 
+SAMPLE_SIZE = 20  # devices that a dry run shows
+
 
 class OwnedDeviceSerializer(DeviceSerializer):
-    """A device among those of many people."""
+    """A device with the username of its owner, for a list of many people's devices."""
 
     username = serializers.CharField(source="user.username", read_only=True)
 
 
 @extend_schema_field({"type": "string", "example": "203.0.113.0/24"})
 class NetworkField(serializers.CharField):
-    """An address or a CIDR block, as `ipaddress.ip_network`."""
+    """An IP address or a CIDR block, as a network of `ipaddress`."""
 
     def to_internal_value(self, data):
         try:
@@ -34,7 +38,10 @@ class NetworkField(serializers.CharField):
 
 
 class IncidentSerializer(NoteSerializer):
-    """Which devices, all that is given must hold; or all of them. A dry run unless told."""
+    """Which devices to end: those that meet all criteria, or with `all` every device.
+
+    Devices end only if `dry_run` is false.
+    """
 
     network = NetworkField(required=False, help_text="Signed in from it, or last seen there.")
     signed_in_after = serializers.DateTimeField(required=False)
@@ -70,7 +77,10 @@ class GroupSerializer(serializers.Serializer):
 
 
 class IncidentResultSerializer(serializers.Serializer):
-    """What was found, live. A dry run shows the newest of them and what they have in common."""
+    """How many live devices were found, and how many ended.
+
+    A dry run also shows the newest devices, and what the devices have in common.
+    """
 
     matched = serializers.IntegerField(help_text="Live devices before this request.")
     people = serializers.IntegerField()
@@ -80,15 +90,12 @@ class IncidentResultSerializer(serializers.Serializer):
     sample = OwnedDeviceSerializer(many=True, required=False)
 
 
-SAMPLE_SIZE = 20  # devices that a dry run shows
-
-
 class IncidentView(generics.GenericAPIView):
     """Find the live devices of many people by what they have in common, and end them.
 
-    A request ends at most 10,000, so that none runs into a time limit: repeat it until nothing
-    remains, with `signed_in_before`, so that people who sign in again meanwhile stay. People are
-    mailed by a request that finds at most 1,000.
+    One request ends at most 10,000 devices, to stay within the time limit of a server. Repeat the
+    request until `remaining` is 0. Give `signed_in_before`, so that people who sign in again
+    meanwhile stay. People are mailed if the request finds at most 1,000 devices.
     """
 
     serializer_class = IncidentSerializer
@@ -120,7 +127,7 @@ class IncidentView(generics.GenericAPIView):
 
 
 def look_at(devices: IssuedTokenQuerySet) -> dict[str, Any]:
-    """What a dry run shows besides the counts."""
+    """What a dry run shows besides the counts: a sample and a breakdown."""
     groups = {
         title: [{"name": name, "count": count} for name, count in largest]
         for title, largest in devices.breakdown().items()

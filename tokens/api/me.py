@@ -1,3 +1,5 @@
+"""The API of the person who is signed in."""
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.response import Response
@@ -14,11 +16,7 @@ from accounts.serializers import (
 )
 from accounts.verification import send_verification, tell_of_new_names
 from tokens import flows
-from tokens.api.sign_in import (
-    CurrentPasswordSerializer,
-    PairSerializer,
-    renewed,
-)
+from tokens.api.sign_in import CurrentPasswordSerializer, PairSerializer, renewed
 
 
 class PasswordSerializer(CurrentPasswordSerializer):
@@ -36,7 +34,7 @@ class PasswordSerializer(CurrentPasswordSerializer):
 
 
 class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
-    """A change of one's own username or email address. Not partial: the password is needed."""
+    """A change of the person's own username or email address. It needs the current password."""
 
     required_in_patch = ("current_password",)
 
@@ -53,7 +51,7 @@ class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.Mode
 
 
 class PasswordView(generics.GenericAPIView):
-    """Change the password. Every other device ends, this one gets new tokens or a new cookie."""
+    """Change the password. Every other device ends. This one gets new tokens or a new cookie."""
 
     refuses = {"POST": (429,)}
     serializer_class = PasswordSerializer
@@ -67,7 +65,7 @@ class PasswordView(generics.GenericAPIView):
 
 
 class MeView(generics.GenericAPIView):
-    """Who is signed in."""
+    """The person who is signed in."""
 
     refuses = {"PATCH": (409, 429)}
     serializer_class = ProfileSerializer
@@ -78,8 +76,11 @@ class MeView(generics.GenericAPIView):
 
     @extend_schema(request=ProfileSerializer, responses={200: UserSerializer})
     def patch(self, request):
-        """A new e-mail address counts once the link sent to it is opened. The present one, sent
-        again while it is not verified, asks for another link."""
+        """Change the username or the email address.
+
+        A new address counts once the person opens the link that is mailed to it. If the present
+        address is not verified, sending it again asks for another link.
+        """
         user = request.user
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)

@@ -1,3 +1,5 @@
+"""The API to sign in, stay signed in and sign out."""
+
 from django.contrib.auth import authenticate
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, serializers, status
@@ -7,9 +9,7 @@ from rest_framework.views import APIView
 from accounts.api import OpenView
 from accounts.exceptions import LoginFailed
 from accounts.permissions import IsFresh
-from accounts.serializers import (
-    PasswordField,
-)
+from accounts.serializers import PasswordField
 from accounts.throttling import check_password
 from tokens import flows
 from tokens.authentication import TokenRefused
@@ -26,7 +26,7 @@ class LoginSerializer(serializers.Serializer):
 
 
 class PairSerializer(serializers.Serializer):
-    """The token answer of RFC 6749, section 5.1, and the device it belongs to."""
+    """The token response of RFC 6749, section 5.1, with the device that it belongs to."""
 
     access_token = serializers.CharField()
     refresh_token = serializers.CharField()
@@ -45,9 +45,10 @@ class RefreshSerializer(serializers.Serializer):
 
 
 class CurrentPasswordSerializer(serializers.Serializer):
-    """Checks a password against the one of the person who asks, as a field error.
+    """Checks the current password of the person who asks, for a field of a subclass.
 
-    Raise TooManyAttempts after too many wrong ones on the device.
+    A wrong password is an error of that field. Raise TooManyAttempts after too many wrong ones on
+    the device.
     """
 
     def check_password(self, password: str) -> str:
@@ -68,7 +69,8 @@ class RevokedSerializer(serializers.Serializer):
     revoked = serializers.IntegerField(help_text="How many devices it ended.")
 
 
-PAIRS = PairSerializer()  # one for all: DRF copies the fields of each, dearer than any query
+# Shared, because DRF copies all fields for each new serializer, and that costs more than a query.
+PAIRS = PairSerializer()
 
 
 class LoginView(OpenView, generics.GenericAPIView):
@@ -96,7 +98,7 @@ class LoginView(OpenView, generics.GenericAPIView):
 
 
 class RefreshView(OpenView, generics.GenericAPIView):
-    """The next pair for a refresh token. Send the same token and key again if no answer came."""
+    """The next pair for a refresh token. If no answer comes, send the same token and key again."""
 
     refuses = {"POST": (401,)}
     serializer_class = RefreshSerializer
@@ -128,7 +130,7 @@ class RefreshView(OpenView, generics.GenericAPIView):
 
 
 class ReauthenticateView(generics.GenericAPIView):
-    """Give the password again, to be fresh. The device's former tokens or cookie end."""
+    """Give the password again, to be fresh. The former tokens or cookie of the device end."""
 
     refuses = {"POST": (429,)}
     serializer_class = ReauthenticateSerializer
@@ -177,7 +179,11 @@ def pair_response(pair: flows.Pair) -> Response:
 
 
 def renewed(request, renew) -> Response:
-    """The answer to a step-up: the new pair, or for a browser its new cookie."""
+    """Call `renew`, which gives the device a new handle, and answer with what holds it.
+
+    An API device gets its new pair. A browser gets 204 and its new cookie. Raise TokenRefused if
+    the device has ended meanwhile.
+    """
     try:
         handle = renew()
     except flows.Refused as refusal:

@@ -1,3 +1,5 @@
+"""The API with which staff see and revoke the devices of one user."""
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers
 from rest_framework.response import Response
@@ -7,9 +9,7 @@ from accounts.models import User
 from accounts.permissions import HasPermission
 from tokens import flows
 from tokens.api.devices import DeviceListView, get_device_of
-from tokens.api.sign_in import (
-    RevokedSerializer,
-)
+from tokens.api.sign_in import RevokedSerializer
 from tokens.models import NOTE_LENGTH, IssuedTokenQuerySet
 
 
@@ -62,6 +62,7 @@ class UserDeviceRevokeView(generics.GenericAPIView):
 
 
 def revoke_as_staff(request, user: User, devices: IssuedTokenQuerySet) -> Response:
+    """End those of the user's live devices that are in `devices`, and answer how many ended."""
     if not request.user.may_touch(user):
         raise exceptions.PermissionDenied("Only a superuser revokes a superuser's devices.")
     serializer = NoteSerializer(data=request.data)

@@ -1,4 +1,8 @@
-"""Values of the command line, each refused with a sentence when it cannot be read."""
+"""Read the values of options. A value that cannot be read is refused with a sentence.
+
+The `find_` functions ask the database and raise CommandError. The others are types for argparse
+and raise ArgumentTypeError.
+"""
 
 import re
 from argparse import ArgumentTypeError
@@ -13,7 +17,7 @@ from tokens.client import parse_network
 
 DURATION = re.compile(r"([0-9]{1,9})([mhd]?)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "": "days"}
-MAX_WORD = 254  # characters, as many as the longest name has: an email address
+MAX_WORD_LENGTH = 254  # characters; an email address is the longest value
 MAX_DURATION = timedelta(days=3650)
 
 
@@ -25,18 +29,21 @@ def positive(text: str) -> int:
 
 
 def word(text: str) -> str:
-    """Anything but nothing: an empty variable of a script must not widen what is meant."""
+    """A printable text of 1 to MAX_WORD_LENGTH characters.
+
+    A blank text is refused, because an empty variable of a script must not select more devices.
+    """
     if not text.strip():
         raise ArgumentTypeError("it is empty.")
     if UNPRINTABLE.search(text):
         raise ArgumentTypeError(f"{text!r} holds a character that cannot be shown.")
-    if len(text) > MAX_WORD:
-        raise ArgumentTypeError(f"it is longer than {MAX_WORD} characters.")
+    if len(text) > MAX_WORD_LENGTH:
+        raise ArgumentTypeError(f"it is longer than {MAX_WORD_LENGTH} characters.")
     return text
 
 
 def duration(text: str) -> timedelta:
-    """ "90d" or "90" days, "12h", "30m"; more than nothing, at most 3650 days."""
+    """ "90d" or "90" (days), "12h" or "30m": more than zero, at most 3650 days."""
     match = DURATION.fullmatch(text)
     if match is None:
         raise ArgumentTypeError(f"{text!r} is not a duration. Write 90d, 12h or 30m.")
@@ -47,7 +54,7 @@ def duration(text: str) -> timedelta:
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 time or date, in UTC unless it says otherwise."""
+    """An ISO 8601 time or date, taken as UTC if it has no time zone."""
     try:
         time = datetime.fromisoformat(text)
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
@@ -58,7 +65,7 @@ def moment(text: str) -> datetime:
 
 
 def network(text: str) -> IPv4Network | IPv6Network:
-    """An address or a CIDR block."""
+    """An IP address or a CIDR block."""
     try:
         return parse_network(text)
     except ValueError:
@@ -66,7 +73,7 @@ def network(text: str) -> IPv4Network | IPv6Network:
 
 
 def find_user(username: str) -> User:
-    """The user of that name, or of that verified email address. Raise CommandError."""
+    """The user with that username or verified email address. Raise CommandError if none has it."""
     user = User.objects.with_login(username).first()
     if user is None:
         raise CommandError(f"There is no user {username!r}.")
@@ -74,7 +81,7 @@ def find_user(username: str) -> User:
 
 
 def find_role(name: str) -> str:
-    """The name, if a role has it. Raise CommandError."""
+    """The name of a role that exists. Raise CommandError for any other."""
     if not Role.objects.filter(name=name).exists():
         raise CommandError(f"There is no role {name!r}.")
     return name

@@ -1,17 +1,21 @@
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 
-@contextmanager
-def progress_bar(total: int, *, hidden: bool = False) -> Iterator[tqdm]:
-    """A bar on stderr for work of more than a second, on a terminal only. Log lines stay whole
-    above it."""
+def add_up(counts: Iterable[int], *, total: int, hidden: bool = False) -> int:
+    """Add up counts of devices as they come in. A bar on stderr shows the sum out of `total`.
+
+    The bar appears after one second, and only on a terminal. Log lines stay whole above it.
+    """
+    done = 0
     with (
         logging_redirect_tqdm([logging.getLogger("tokens")]),
         tqdm(total=total, unit=" devices", delay=1, leave=False, disable=hidden or None) as bar,
     ):
-        yield bar
+        for count in counts:
+            done += count
+            bar.update(count)
+    return done

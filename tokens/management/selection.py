@@ -1,4 +1,4 @@
-"""The options that say which devices a command is about."""
+"""The options that say which devices a command lists or ends."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -9,7 +9,7 @@ from tokens.management.arguments import duration, find_role, find_user, moment, 
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 
 
-def add_predicates(parser: ArgumentParser) -> None:
+def add_criteria(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("which devices", "All that are given must hold.")
     group.add_argument("--user", metavar="USERNAME", type=word, help="of this user")
     group.add_argument("--role", metavar="NAME", type=word, help="of users who have this role")
@@ -41,12 +41,12 @@ def add_predicates(parser: ArgumentParser) -> None:
         "--inactive-for",
         metavar="DURATION",
         type=duration,
-        help="not seen for so long: 30d (or 30), 12h, 45m",
+        help="not seen for this long: 30d (or 30), 12h, 45m",
     )
 
 
 def read_criteria(options: dict[str, Any]) -> dict[str, Any]:
-    """What is given of the options, as `IssuedTokenQuerySet.matching()` takes it.
+    """The criteria that the options give, as `IssuedTokenQuerySet.matching()` takes them.
 
     Raise CommandError for an unknown user or role.
     """
@@ -65,5 +65,5 @@ def read_criteria(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def select_devices(options: dict[str, Any]) -> IssuedTokenQuerySet:
-    """The devices for which every given option holds; all without any."""
+    """The devices that meet every criterion of the options; without one, all devices."""
     return IssuedToken.objects.matching(**read_criteria(options))

@@ -1,15 +1,17 @@
+"""Devices as a table on a terminal."""
+
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from accounts.text import clean_text
 from tokens.models import IssuedToken
 
-HEADINGS = ("USER", "DEVICE", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
-WIDTH = 36  # of a cell
+HEADINGS = ("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
+MAX_CELL_LENGTH = 36  # characters
 
 
 def device_table(devices: Iterable[IssuedToken]) -> str:
-    """One line a device, in aligned columns. Needs devices from `with_state()`."""
+    """A heading and one line a device, in aligned columns. The devices are from `with_state()`."""
     rows = [HEADINGS, *(_row(device) for device in devices)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
@@ -36,13 +38,13 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
 
 
 def _cut(text: str) -> str:
-    """The text of a cell; whatever the database holds, a terminal obeys none of it."""
-    text = clean_text(text, WIDTH + 1)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    """The text of a cell, without control characters, which a terminal would obey."""
+    text = clean_text(text, MAX_CELL_LENGTH + 1)
+    return text if len(text) <= MAX_CELL_LENGTH else f"{text[: MAX_CELL_LENGTH - 1]}…"
 
 
 def _ago(time: datetime, now: datetime) -> str:
-    """ "12d", "3h", "5m" or "now": short enough for a column."""
+    """How long ago in whole days, hours or minutes: "12d", "3h", "5m" or "now"."""
     for unit, length in (("d", timedelta(days=1)), ("h", timedelta(hours=1))):
         if now - time >= length:
             return f"{(now - time) // length}{unit}"

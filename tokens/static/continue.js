@@ -1,2 +1,2 @@
-// Goes on by itself where "Go on" would have to be pressed.
+// Sends the form at once. Without this script, staff press "Go on".
 document.getElementById("continue").requestSubmit();

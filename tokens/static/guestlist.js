@@ -1,4 +1,4 @@
-// Times in the reader's own time zone. Without this script they are in UTC, and say so.
+// Shows times in the reader's own time zone. Without this script they are in UTC, and say so.
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 for (const time of document.querySelectorAll("time[datetime]")) {

@@ -1,4 +1,4 @@
-"""The words about a device, as filters. Each needs a device from `with_state()`."""
+"""Filters for the words about a device. Each takes a device from `with_state()`."""
 
 from django import template
 

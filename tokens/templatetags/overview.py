@@ -1,3 +1,5 @@
+"""The overview on the admin's front page."""
+
 from typing import Any
 
 from django import template
@@ -5,8 +7,8 @@ from django import template
 from tokens.overview import overview
 
 register = template.Library()
-HEIGHT = 60  # of a plot, in units of its view box
-STEP = 10  # from bar to bar
+HEIGHT = 60  # of a plot, in units of its SVG
+STEP = 10  # from each bar to the next, in the same units
 
 
 @register.inclusion_tag("admin/tokens/overview.html", name="overview")
@@ -21,7 +23,7 @@ def show_overview() -> dict[str, Any]:
 
 
 def _plot(title: str, days: list[tuple[Any, int]]) -> dict[str, Any]:
-    """A bar for each day, as high as its share of the highest."""
+    """A plot with a bar for each day. The highest bar has the HEIGHT of the plot."""
     most = max(count for _, count in days)
     bars = []
     for position, (day, count) in enumerate(days):

@@ -108,7 +108,7 @@ def test_list_shows_who_where_and_when(browser, api, support, alice, age):
 
     headers = re.findall(r'<div class="text">(?:<a[^>]*>|<span>)([^<]*)', answer.content.decode())
     assert [header.lower() for header in headers if header.strip()] == [
-        "device",
+        "client",
         "user",
         "kind",
         "state",

@@ -56,7 +56,7 @@ def test_list_devices_shows_an_aligned_table(laptop, script, age):
     age(script.device, hours=5)
     heading, first, second, summary = run("list_devices").splitlines()
     assert columns(heading) == [
-        *("USER", "DEVICE", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
+        *("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
     ]
     assert columns(first) == ["bob", "curl", "api", "live", SWEDEN, "Sweden", "5h", "5h"]
     assert columns(second) == [

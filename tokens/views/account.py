@@ -1,4 +1,4 @@
-"""The account itself: everything held about a person, and its end."""
+"""The pages of an account: confirm its email address, download its data, delete it."""
 
 from typing import Any
 
@@ -17,7 +17,8 @@ from accounts.verification import send_verification
 from tokens.models import IssuedToken
 from tokens.step_up import StepUpForm, renew
 
-# Of a row, all but what lets it recognise its own tokens: that says nothing of the person.
+# The columns that say something about the person. The others name users, or hold hashes and times
+# by which the row recognises its own tokens.
 DEVICE_FIELDS = [
     field.name
     for field in IssuedToken._meta.concrete_fields
@@ -31,7 +32,7 @@ class AccountView(View):
         return render(request, "accounts/account.html")
 
     def post(self, request):
-        """Send the link that confirms the address once more."""
+        """Mail the link that confirms the email address again."""
         send_verification(request.user, request.user.email)
         messages.success(request, f"A link is on its way to {request.user.email}.")
         return redirect("account")
@@ -39,7 +40,7 @@ class AccountView(View):
 
 @method_decorator(login_required, name="dispatch")
 class DataView(View):
-    """Everything held about the person, as JSON, once the password is given."""
+    """Everything that is stored about the person, as JSON, after a step-up."""
 
     def get(self, request):
         form = StepUpForm(device=request.device)
@@ -56,7 +57,7 @@ class DataView(View):
 
 @method_decorator(login_required, name="dispatch")
 class DeleteView(View):
-    """The end of the account and of all its devices. Always asks for the password."""
+    """Delete the account and all its devices. This always asks for the password."""
 
     def get(self, request):
         return self._page(request, StepUpForm(device=request.device, always=True))
@@ -82,7 +83,7 @@ class DeleteView(View):
 
 
 def data_of(user: User) -> dict[str, Any]:
-    """What the database holds about a person, but for what is not theirs: password and hashes."""
+    """What the database holds about a person, except the password and hashes."""
     return {
         "account": {
             **UserSerializer(user).data,

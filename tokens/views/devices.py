@@ -1,4 +1,4 @@
-"""Your devices: the person's own list, and the ends they put to it."""
+"""The pages of *Your devices*: the list, and renaming and ending a device."""
 
 import uuid
 from typing import Any
@@ -56,7 +56,7 @@ class RenameView(View):
 
 @method_decorator(login_required, name="dispatch")
 class SignOutView(View):
-    """Confirm, with the password if need be, and end one other device."""
+    """Confirm and end one device. The form asks for the password if the last one is old."""
 
     def get(self, request, id):
         device = get_device(request, id)
@@ -79,7 +79,7 @@ class SignOutView(View):
 
 @method_decorator(login_required, name="dispatch")
 class SignOutOthersView(View):
-    """Confirm, with the password if need be, and end all other devices."""
+    """Confirm and end all other devices. The form is the same as for one device."""
 
     def get(self, request):
         return self._page(request, StepUpForm(device=request.device))
@@ -106,7 +106,7 @@ class SignOutOthersView(View):
 class NotMeView(View):
     """The page behind "This wasn't me" in a mail: GET shows the device, POST ends it.
 
-    The link ends that one device, needs nobody to sign in, and signs nobody in.
+    The link ends only that device. It works without signing in, and it signs nobody in.
     """
 
     def get(self, request, token):
@@ -122,7 +122,7 @@ class NotMeView(View):
 
 
 def get_device(request: Any, id: uuid.UUID) -> IssuedToken:
-    """The person's own device. Raise Http404 for any other."""
+    """The person's own device with that id. Raise Http404 for any other."""
     device = request.user.devices.with_state().filter(pk=id).first()
     if device is None:
         raise Http404

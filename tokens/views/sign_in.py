@@ -1,4 +1,4 @@
-"""Signing in and out in a browser, and the password."""
+"""The pages to sign in, and to change or reset the password."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -16,13 +16,13 @@ from tokens.forms import PasswordChangeForm
 
 
 class LoginView(auth_views.LoginView):
-    """The one sign-in page, for pages, admin and browsable API."""
+    """The one sign-in page, shared by pages, admin and browsable API."""
 
     authentication_form = LoginForm
     template_name = "accounts/login.html"
 
     def get_context_data(self, **kwargs):
-        """Say why a device was signed out, once, and to whom a page was refused."""
+        """Say once why the device was signed out. Name the user to whom a page was refused."""
         return super().get_context_data(
             signed_out=pop_signed_out(self.request),
             refused_user=self.request.user if self.get_redirect_url() else None,
@@ -35,7 +35,7 @@ class LoginView(auth_views.LoginView):
 
 
 class PasswordChangeView(auth_views.PasswordChangeView):
-    """Change the password: every other device ends, this one stays."""
+    """Change the password. Every other device ends; this one stays."""
 
     form_class = PasswordChangeForm
     template_name = "accounts/password_change.html"
@@ -59,7 +59,7 @@ class PasswordChangeView(auth_views.PasswordChangeView):
 
 
 class PasswordResetView(auth_views.PasswordResetView):
-    """Mail a link, if the address is a verified one; the answer is the same if it is not."""
+    """Mail a link if the address is verified. The answer is the same if it is not."""
 
     form_class = ForgottenPasswordForm
     template_name = "accounts/password_reset.html"
@@ -75,8 +75,11 @@ class PasswordResetDoneView(auth_views.PasswordResetDoneView):
 
 
 class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
-    """Set a password by a mailed link. It ends all devices, and every lock on signing in, and
-    signs nobody in (ASVS 7.6.2)."""
+    """Set a password by a mailed link.
+
+    All devices of the user end, and all locks on their sign-in are lifted. This signs nobody in
+    (ASVS 7.6.2).
+    """
 
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("login")

@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 @contextmanager
 def refusals_as_errors() -> Iterator[None]:
-    """Turn what Django's validators say into a CommandError."""
+    """Turn a ValidationError from the block into a CommandError with its messages."""
     try:
         yield
     except ValidationError as error:
@@ -64,14 +64,14 @@ def _read_password() -> str:
 
 
 def _ask_password() -> str:
-    """The password, typed twice without being shown."""
+    """Return the password, typed twice without being shown. Raise CommandError without one."""
     if not sys.stdin.isatty():
         raise CommandError("There is no terminal to ask at. Use --password-stdin.")
     try:
         password = getpass("Password: ")
-        repeated = getpass("The same again: ")
+        repeated = getpass("The same password again: ")
     except (EOFError, KeyboardInterrupt):
-        raise CommandError("Nobody was created.") from None
+        raise CommandError("No user was created.") from None
     if password != repeated:
-        raise CommandError("The two passwords differ. Nobody was created.")
+        raise CommandError("The two passwords differ. No user was created.")
     return password

@@ -5,13 +5,13 @@ from django.db import connection
 
 
 class Command(BaseCommand):
-    help = "Drop every table of the database, with all data, and migrate anew."
+    help = "Drop every table of the database, with all data, and migrate again."
 
     def add_arguments(self, parser):
         parser.add_argument(
             "--yes-i-mean-it",
             action="store_true",
-            help="do not ask; without DEBUG it is required",
+            help="do not ask first; this option is required when DEBUG is off",
         )
 
     def handle(self, *, yes_i_mean_it, **options):
@@ -22,8 +22,8 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         self.stdout.write(
             self.style.SUCCESS(
-                f"Dropped {dropped} tables of {name} and migrated anew. The roles are there, and "
-                "nobody else: go on with create_admin or load_demo."
+                f"Dropped {dropped} tables of {name} and migrated again. The built-in roles exist, "
+                "and no users. Run create_admin or load_demo next."
             )
         )
 
@@ -41,7 +41,7 @@ def _ask(name: str) -> None:
 
 
 def _drop_tables() -> int:
-    """Drop them all, also those of earlier migrations that no model knows any more."""
+    """Drop all tables, also those of earlier migrations that no model uses any more."""
     tables = connection.introspection.table_names()
     with connection.schema_editor() as editor:
         for table in tables:

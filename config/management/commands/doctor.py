@@ -20,10 +20,10 @@ from tokens.models import IssuedToken
 from tokens.places import COUNTRY_FILE
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-CLOCKS_APART = timedelta(seconds=5)
-PLACES_OLD = timedelta(days=365)
-PURGE_LATE = timedelta(days=2)  # it runs daily
-MAX_COUNTED = 10_000
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
+MAX_PLACES_AGE = timedelta(days=365)
+MAX_PURGE_DELAY = timedelta(days=2)  # the purge should run daily
+MAX_COUNTED = 10_000  # devices
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,11 @@ class Finding:
 
 
 class Command(BaseCommand):
-    help = "Look at everything this site needs to run, and change nothing. Fails on an error."
-    requires_system_checks = []  # they are one of the findings
+    help = (
+        "Examine everything that this site needs to run, and change nothing. Fails if it finds an "
+        "error."
+    )
+    requires_system_checks = []  # `configuration` runs them
 
     def add_arguments(self, parser):
         parser.add_argument(
@@ -64,7 +67,7 @@ class Command(BaseCommand):
 
 
 def examine(look: Callable[[], Finding]) -> Finding:
-    """What a check finds; an error when it cannot even look."""
+    """Return what a check finds. A check that raises is an error too."""
     try:
         return look()
     except Exception as error:
@@ -89,23 +92,23 @@ def migrations() -> Finding:
 
 
 def transactions() -> Finding:
-    """What the conditional updates rely on."""
+    """The journal mode or the isolation level that the conditional updates rely on."""
     if connection.vendor == "sqlite":
         question, wanted = "PRAGMA journal_mode", "wal"
     else:
         question, wanted = "SHOW transaction_isolation", "read committed"
     found = _ask(question)
     if found != wanted:
-        return Finding(ERROR, f"{found} in place of {wanted}.", "See docs/operations.md.")
+        return Finding(ERROR, f"{found} instead of {wanted}.", "See docs/operations.md.")
     return Finding(OK, f"{wanted}.")
 
 
 def clocks() -> Finding:
-    """Tokens end by the host's clock, devices by the database's."""
+    """The clocks of host and database. Tokens end by the first, devices by the second."""
     told = datetime.fromisoformat(str(_ask("SELECT CURRENT_TIMESTAMP")))
     apart = abs(datetime.now(UTC) - (told if told.tzinfo else told.replace(tzinfo=UTC)))
     message = f"Host and database differ by {apart.total_seconds():.0f} s."
-    if apart > CLOCKS_APART:
+    if apart > MAX_CLOCK_DIFFERENCE:
         return Finding(ERROR, message, "Set both by NTP.")
     return Finding(OK, message)
 
@@ -129,14 +132,14 @@ def signing_keys() -> Finding:
 
 
 def mail() -> Finding:
-    """Connects and signs in, and sends nothing."""
+    """Connect to the mail server and log in, but send nothing."""
     server = get_connection()
     if not hasattr(server, "host"):
         return Finding(WARNING, f"{settings.EMAIL_BACKEND} sends nothing.", "Set EMAIL_URL.")
     where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
     try:
         server.open()
-    except OSError as error:  # SMTPException is one
+    except OSError as error:  # SMTPException is an OSError
         message = f"{where} cannot be reached ({type(error).__name__})."
         return Finding(ERROR, message, "See EMAIL_URL.")
     server.close()
@@ -149,7 +152,7 @@ def cache_server() -> Finding:
     try:
         cache.get("doctor")
     except Exception as error:
-        # Not its text, which may repeat the URL with its password.
+        # The error's text is left out, because it may repeat the URL with its password.
         message = f"It does not answer ({type(error).__name__})."
         return Finding(ERROR, message, "See REDIS_URL.")
     return Finding(OK, "It answers.")
@@ -163,7 +166,7 @@ def places() -> Finding:
     except (OSError, ValueError, maxminddb.InvalidDatabaseError):
         return Finding(WARNING, f"{path} cannot be read: no places.", "See GEOIP_PATH.")
     message = f"The file of places is of {built.date()}."
-    if datetime.now(UTC) - built > PLACES_OLD:
+    if datetime.now(UTC) - built > MAX_PLACES_AGE:
         return Finding(WARNING, message, "Get a newer one and set GEOIP_PATH.")
     return Finding(OK, message)
 
@@ -177,7 +180,7 @@ def static_files() -> Finding:
 
 
 def purge() -> Finding:
-    waiting = IssuedToken.objects.past_retention(PURGE_LATE)[: MAX_COUNTED + 1].count()
+    waiting = IssuedToken.objects.past_retention(MAX_PURGE_DELAY)[: MAX_COUNTED + 1].count()
     if not waiting:
         return Finding(OK, "No device is long past its retention.")
     count = f"More than {MAX_COUNTED:,}" if waiting > MAX_COUNTED else f"{waiting:,}"

@@ -12,8 +12,9 @@ from tokens.stories import REFUSALS
 
 class Command(BaseCommand):
     help = (
-        "Issue an access token for a script: good until its end, without a refresh token, and "
-        "revocable like every device. Only the token goes to stdout, and it is shown only once."
+        "Issue an access token for a script. It is good until its end, or until it is revoked "
+        "like any other device. It has no refresh token. Only the token is written to stdout, "
+        "and it is shown only once."
     )
 
     def add_arguments(self, parser):
@@ -24,10 +25,13 @@ class Command(BaseCommand):
             metavar="DURATION",
             required=True,
             type=duration,
-            help="its end, from now: 90d (or 90), 12h, 30m; at most 3650d",
+            help="how long it is good, at most 3650d: 90d (or 90), 12h, 30m",
         )
         parser.add_argument(
-            "--json", action="store_true", dest="as_json", help="the token with its device"
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help="write the token and its device as JSON",
         )
 
     def handle(self, *, username, name, expires, as_json, **options):

@@ -3,7 +3,7 @@ import json
 from django.core.management.base import BaseCommand
 
 from tokens.management.arguments import positive
-from tokens.management.selection import add_predicates, select_devices
+from tokens.management.selection import add_criteria, select_devices
 from tokens.management.tables import device_table
 from tokens.models import IssuedTokenQuerySet, State
 from tokens.serializers import DeviceSerializer
@@ -13,7 +13,7 @@ class Command(BaseCommand):
     help = "List devices, the newest sign-in first."
 
     def add_arguments(self, parser):
-        add_predicates(parser)
+        add_criteria(parser)
         parser.add_argument(
             "--state",
             choices=[*State.values, "all"],
@@ -21,7 +21,7 @@ class Command(BaseCommand):
             help="in this state (default: live)",
         )
         parser.add_argument(
-            "--limit", type=positive, default=50, help="at most so many (default: 50)"
+            "--limit", type=positive, default=50, help="at most this many (default: 50)"
         )
         parser.add_argument(
             "--json", action="store_true", dest="as_json", help="a JSON array, as in the API"

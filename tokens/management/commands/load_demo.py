@@ -3,7 +3,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from tokens import demo
-from tokens.management.progress import progress_bar
+from tokens.management.progress import add_up
 from tokens.models import IssuedToken
 
 CARD = """
@@ -26,14 +26,14 @@ CARD = """
 
 class Command(BaseCommand):
     help = (
-        "Load people and devices to look around with. Only with DEBUG, because their password is "
-        "public, and only into a database without accounts."
+        "Load people and devices to look around with. This needs DEBUG, because their password is "
+        "public, and a database without accounts."
     )
     requires_migrations_checks = True
 
     def handle(self, **options):
         if not settings.DEBUG:
-            raise CommandError("DEBUG is off. The demo's password is public: it never goes there.")
+            raise CommandError("DEBUG is off. The demo's password is public, so it needs DEBUG.")
         if not User.objects.exists():
             self._load()
         else:
@@ -42,9 +42,7 @@ class Command(BaseCommand):
             self.stdout.write(CARD.format(site=settings.SITE_URL, password=demo.PASSWORD))
 
     def _load(self) -> None:
-        with progress_bar(len(demo.VISITS)) as bar:
-            for _ in demo.load():
-                bar.update()
+        add_up((1 for _ in demo.load()), total=len(demo.VISITS))
         people, devices = User.objects.count(), IssuedToken.objects.count()
         self.stdout.write(
             self.style.SUCCESS(f"Loaded {people} people and their {devices} devices.")

@@ -3,10 +3,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.models import User
 from tokens import flows
 from tokens.flows import incident
-from tokens.management.progress import progress_bar
-from tokens.management.selection import add_predicates, read_criteria
+from tokens.management.progress import add_up
+from tokens.management.selection import add_criteria, read_criteria
 from tokens.management.tables import device_table
 from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 
@@ -16,14 +17,14 @@ TITLES = {"os": "OS", "browser": "client", "kind": "kind", "location": "place"}
 
 class Command(BaseCommand):
     help = (
-        "Revoke live devices, at once and for good. With --user they end as revoked by staff, "
-        "otherwise as revoked in an incident."
+        "Revoke live devices, at once and for good. Their reason is staff with --user, and "
+        "incident without it."
     )
 
     def add_arguments(self, parser):
-        add_predicates(parser)
+        add_criteria(parser)
         parser.add_argument("--all", action="store_true", help="every device of everybody")
-        parser.add_argument("--note", default="", help="words that the people are shown")
+        parser.add_argument("--note", default="", help="words that are shown to the people")
         parser.add_argument(
             "--dry-run", action="store_true", help="count and show what would end, and end nothing"
         )
@@ -31,15 +32,16 @@ class Command(BaseCommand):
             "--json", action="store_true", dest="as_json", help='{"matched": n, "revoked": n}'
         )
 
-    def handle(self, **options):
+    def handle(self, *, note, dry_run, as_json, **options):
         criteria = read_criteria(options)
-        _check(options, criteria)
+        _check(criteria, everybody=options["all"], note=note)
         devices = IssuedToken.objects.matching(**criteria).live()
         found = incident.find(devices)
-        revoked = 0 if options["dry_run"] else _revoke(devices, found, criteria, options)
-        if options["as_json"]:
+        user = criteria.get("user")
+        revoked = 0 if dry_run else _revoke(devices, found, user, note, hidden=as_json)
+        if as_json:
             self.stdout.write(json.dumps({"matched": found.devices, "revoked": revoked}))
-        elif options["dry_run"]:
+        elif dry_run:
             self._show(devices, found)
         else:
             self.stdout.write(f"Revoked {_devices(revoked)}.")
@@ -58,30 +60,29 @@ class Command(BaseCommand):
         self.stdout.write("Nothing was changed.")
 
 
-def _check(options: dict[str, Any], criteria: dict[str, Any]) -> None:
-    if options["all"] and criteria:
+def _check(criteria: dict[str, Any], *, everybody: bool, note: str) -> None:
+    if everybody and criteria:
         raise CommandError("--all stands alone: leave it out to revoke only what you describe.")
-    if not options["all"] and not criteria:
+    if not everybody and not criteria:
         raise CommandError("Say which devices, by --user, --ip or the like, or --all.")
-    if len(options["note"]) > NOTE_LENGTH:
+    if len(note) > NOTE_LENGTH:
         raise CommandError(f"The note is longer than {NOTE_LENGTH} characters.")
 
 
 def _revoke(
     devices: IssuedTokenQuerySet,
     found: incident.Found,
-    criteria: dict[str, Any],
-    options: dict[str, Any],
+    user: User | None,
+    note: str,
+    *,
+    hidden: bool,
 ) -> int:
-    note = options["note"]
-    if "user" in criteria:
-        return flows.revoke_for_user(criteria["user"], devices, by=None, note=note)
-    revoked = 0
-    with progress_bar(found.devices, hidden=options["as_json"]) as bar:
-        for _, ended in incident.end(devices, found, note=note) if found.devices else ():
-            revoked += ended
-            bar.update(ended)
-    return revoked
+    if user is not None:
+        return flows.revoke_for_user(user, devices, by=None, note=note)
+    if not found.devices:
+        return 0
+    ends = incident.end(devices, found, note=note)
+    return add_up((ended for _, ended in ends), total=found.devices, hidden=hidden)
 
 
 def _devices(count: int) -> str:
