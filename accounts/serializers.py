@@ -48,7 +48,7 @@ class UniqueNames(serializers.Serializer):
         others = User.objects.exclude(pk=user_pk)
         if "username" in names and others.with_login(names["username"]).exists():
             raise UsernameTaken
-        if "email" in names and others.with_email(names["email"]).exists():
+        if "email" in names and others.with_verified_email(names["email"]).exists():
             raise EmailTaken
 
 

@@ -179,7 +179,7 @@ def _log_in(
 def _date_ends(days: float) -> None:
     """Move the ends of the visit that is played to `days` ago."""
     just_now, then = timezone.now() - JUST_NOW, _ago(days)
-    for time in ("revoked_at", "reuse_at", "password_epoch"):
+    for time in ("revoked_at", "alarm_at", "password_epoch"):
         IssuedToken.objects.filter(**{f"{time}__gte": just_now}).update(**{time: then})
     User.objects.filter(password_changed_at__gte=just_now).update(password_changed_at=then)
 

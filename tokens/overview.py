@@ -48,13 +48,13 @@ def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
 
 
 def _overview() -> dict[str, Any]:
-    alarms = IssuedToken.objects.filter(reuse_at__gt=timezone.now() - MAX_ALARM_AGE)
+    alarms = IssuedToken.objects.filter(alarm_at__gt=timezone.now() - MAX_ALARM_AGE)
     return {
         "live": live_by_os(),
         "days": DailyCount.objects.recent(),
         # Only the columns that the page shows, so that no hash gets into the cache.
         "alarms": list(
-            alarms.order_by("-reuse_at").values("pk", "user__username", "reuse_at", "reuse_ip")[
+            alarms.order_by("-alarm_at").values("pk", "user__username", "alarm_at", "alarm_ip")[
                 :MAX_ALARMS
             ]
         ),

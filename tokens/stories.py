@@ -59,7 +59,7 @@ def ended_note(device: IssuedToken) -> str:
     if device.revoked_reason != IssuedToken.Reason.REUSE:
         return device.revoked_note
     first = _side(device.rotated_at, device.rotated_ip, device.rotated_user_agent)
-    second = _side(device.reuse_at, device.reuse_ip, device.reuse_user_agent)
+    second = _side(device.alarm_at, device.alarm_ip, device.alarm_client)
     return f"Used first {first}, then again {second}."
 
 
@@ -107,10 +107,10 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         client = client_name(device.rotated_user_agent)
         yield device.rotated_at, f"refreshed {times}", _from(device.rotated_ip), f"by {client}"
     yield device.last_seen_at, "last seen", _from(device.last_ip)
-    if device.reuse_at:
+    if device.alarm_at:
         what = "its refresh token came again"
-        client = client_name(device.reuse_user_agent)
-        yield device.reuse_at, what, _from(device.reuse_ip), f"by {client}"
+        client = client_name(device.alarm_client)
+        yield device.alarm_at, what, _from(device.alarm_ip), f"by {client}"
     yield from _ends(device)
     if device.refused_at:
         yield device.refused_at, refused_text(device)

@@ -54,6 +54,7 @@ class Throttle(models.Model):
         RESET = "reset", "reset links to an account"
         RESET_ADDRESS = "reset_address", "reset links from a network"
         MAIL = "mail", "mails to an address that is not verified"
+        KNOWN = "known", "an account from a network where its password was given"
 
     kind = models.CharField(max_length=13, choices=Kind)
     subject = models.BinaryField(max_length=32, default=b"")

@@ -3,7 +3,6 @@ import logging
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
 from django.core.validators import RegexValidator
 from django.db import models, transaction
-from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
@@ -16,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 # Only ASCII. Every database compares these letters without regard to case in the same way, and
 # letters of other scripts could look like them.
-USERNAME = r"[A-Za-z0-9_.+-]+"
+# At least one letter or digit, because URLs fold `.` and `..` away.
+USERNAME = r"[_.+-]*[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 # Sorts after every character of a name or an address.
 LAST = "\U0010ffff"
@@ -41,12 +41,15 @@ class UserQuerySet(models.QuerySet):
     def with_login(self, identifier: str) -> "UserQuerySet":
         """The user who logs in with this username, or with this verified email address."""
         if "@" in identifier:
-            return self.with_email(identifier).filter(email_verified_at__isnull=False)
+            return self.with_verified_email(identifier)
         username = User.normalize_username(identifier)
-        return self.filter(username__lower=Lower(models.Value(username)))
+        return self.filter(username__lower=BytewiseLower(models.Value(username)))
 
     def with_email(self, email: str) -> "UserQuerySet":
-        return self.filter(email__lower=Lower(models.Value(email)))
+        return self.filter(email__lower=BytewiseLower(models.Value(email)))
+
+    def with_verified_email(self, email: str) -> "UserQuerySet":
+        return self.with_email(email).filter(email_verified_at__isnull=False)
 
     def superusers(self) -> "UserQuerySet":
         """Superusers who can use the admin."""
@@ -86,13 +89,13 @@ def _starts(field: str, text: str) -> models.Q:
 
     Written as a range, so that the database uses the index on `lower()`.
     """
-    low, high = Lower(models.Value(text)), Lower(models.Value(text + LAST))
+    low, high = BytewiseLower(models.Value(text)), BytewiseLower(models.Value(text + LAST))
     return models.Q((f"{field}__lower__gte", low), (f"{field}__lower__lt", high))
 
 
 class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, username):
-        return self.get(username__lower=Lower(models.Value(username)))
+        return self.get(username__lower=BytewiseLower(models.Value(username)))
 
 
 class User(AbstractUser):
@@ -106,7 +109,10 @@ class User(AbstractUser):
         max_length=150,
         unique=True,
         validators=[
-            RegexValidator(rf"\A{USERNAME}\Z", "Use letters from A to Z, digits and . + - _ only.")
+            RegexValidator(
+                rf"\A{USERNAME}\Z",
+                "Use letters from A to Z, digits and . + - _ only, and a letter or digit.",
+            )
         ],
         help_text="At most 150 letters from A to Z, digits and . + - _",
         error_messages={"unique": "That username is taken."},
@@ -134,6 +140,7 @@ class User(AbstractUser):
             models.Index(
                 fields=["username"], name="user_inactive", condition=models.Q(is_active=False)
             ),
+            models.Index(BytewiseLower("email"), name="user_email"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -143,7 +150,8 @@ class User(AbstractUser):
             ),
             models.UniqueConstraint(
                 BytewiseLower("email"),
-                name="email_unique_without_case",
+                name="verified_email_unique",
+                condition=models.Q(email_verified_at__isnull=False),
                 violation_error_message="That email address is taken.",
             ),
         ]

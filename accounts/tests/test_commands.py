@@ -113,11 +113,10 @@ def test_create_admin_without_a_terminal_points_to_the_option(db, piped):
     ("username", "email", "message"),
     [
         ("ALICE", "new@example.org", "That username is taken."),
-        ("carol", "Alice@Example.org", "That email address is taken."),
         (
             "carol@home",
             "carol@example.org",
-            "username: Use letters from A to Z, digits and . + - _ only.",
+            "username: Use letters from A to Z, digits and . + - _ only, and a letter or digit.",
         ),
         ("carol", "carol", "email: Enter a valid email address."),
         ("", "carol@example.org", "username: This field cannot be blank."),

@@ -674,6 +674,7 @@ def test_reset_takes_the_same_work_for_an_unknown_address(client, alice, mailout
 
 @pytest.mark.asvs("6.3.8")
 def test_profile_tells_of_no_more_names_than_signing_up_does(api, alice, bob):
+    verified(bob)
     phone = api(alice)
     body = {"email": bob.email, "current_password": PASSWORD}
     answers = [phone.patch("me", body) for _ in range(21)]

@@ -16,6 +16,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import ProtectedError
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from django.utils import timezone
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -103,7 +104,7 @@ def test_names_are_compared_byte_by_byte_on_postgresql(db):
 
     sql, parameters = name.as_postgresql(query.get_compiler("default"), connection)
 
-    assert (sql, list(parameters)) == ('LOWER("accounts_user"."username") COLLATE "C"', [])
+    assert (sql, list(parameters)) == ('LOWER("accounts_user"."username" COLLATE "C")', [])
 
 
 @pytest.mark.parametrize("name", ["admin", "support"])
@@ -186,11 +187,15 @@ def test_username_is_unique_without_regard_to_case(alice, username):
 
 
 @pytest.mark.parametrize("email", ["Alice@example.org", "alice@EXAMPLE.org"])
-def test_email_is_unique_without_regard_to_case(alice, email):
+def test_verified_email_is_unique_without_regard_to_case(alice, email):
+    carol = User.objects.create_user("carol", email=email)  # unverified, so it reserves nothing
+    verified = {"email_verified_at": timezone.now()}
+    User.objects.filter(pk=alice.pk).update(**verified)
+
     with pytest.raises(IntegrityError), transaction.atomic():
-        User.objects.create_user("carol", email=email)
+        User.objects.filter(pk=carol.pk).update(**verified)
     with pytest.raises(ValidationError, match=r"That email address is taken\."):
-        User(username="carol", email=email, password="x").full_clean()
+        User(username="carl", email=email, password="x", **verified).full_clean()
 
 
 def test_email_is_required():
@@ -224,22 +229,6 @@ def test_of_many_at_once_one_gets_the_username(api, names):
     refusals = [answer.json()["code"] for answer in answers if answer.status_code == 409]
     assert refusals == ["username_taken"] * 3
     assert User.objects.count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_gets_the_email(api):
-    emails = ["carol@example.org", "Carol@example.org", "CAROL@example.org", "carol@EXAMPLE.org"]
-
-    answers = race(
-        lambda n: api().post(
-            "signup", {"username": f"person{n}", "email": emails[n], "password": PASSWORD}
-        ),
-        len(emails),
-    )
-
-    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
-    refusals = [answer.json()["code"] for answer in answers if answer.status_code == 409]
-    assert refusals == ["email_taken"] * 3
 
 
 @pytest.mark.django_db(transaction=True)

@@ -85,7 +85,7 @@ def test_each_line_says_what_to_do(root):
 
 
 def without_migration(settings, root):
-    MigrationRecorder(connection).record_unapplied("tokens", "0003_admin_indexes")
+    MigrationRecorder(connection).record_unapplied("tokens", "0004_rights_and_alarms")
 
 
 def without_mail_server(settings, root):

@@ -323,7 +323,7 @@ def test_the_overview_reads_without_its_plots(at_work, ann, phone):
 def test_an_alarm_leads_to_the_story_of_the_device(at_work, ann, phone):
     ann.devices.revoke(reason="reuse")
     now = datetime.now(UTC)
-    ann.devices.update(reuse_at=now, reuse_ip=THIEVES, reuse_user_agent="curl/8.16.0")
+    ann.devices.update(alarm_at=now, alarm_ip=THIEVES, alarm_client="curl/8.16.0")
     tab = at_work(DESK)
     alarm = tab.get_by_role("listitem").filter(has_text=THIEVES)
     alarm.get_by_role("link", name="alice").click()

@@ -54,7 +54,7 @@ COLUMNS = {
     "location": 128,
     "user_agent": 512,
     "rotated_user_agent": 512,
-    "reuse_user_agent": 512,
+    "alarm_client": 512,
 }
 BIDI = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 MARKS = "\u200e\u200f\u061c"
@@ -425,7 +425,7 @@ def eve(api, browser, alice, root, monkeypatch):
         end = {"revoked_at": phone.device.now, "revoked_by_name": by, "revoked_note": note}
         person.devices.filter(pk=ended.device.pk).update(**end, revoked_reason="staff")
         twice = {"revoked_at": phone.device.now, "revoked_reason": "reuse"}
-        twice |= {"reuse_at": phone.device.now, "reuse_ip": "203.0.113.7"}
+        twice |= {"alarm_at": phone.device.now, "alarm_ip": "203.0.113.7"}
         person.devices.filter(pk=reused.device.pk).update(**twice)
         account = {"username": f"user {text}"[:150], "email": f"mail {text}"[:254]}
         User.objects.filter(pk=person.pk).update(**account)

@@ -115,9 +115,9 @@ def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
     ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
         revoked_at=Now(),
         revoked_reason=Reason.REUSE,
-        reuse_at=Now(),
-        reuse_ip=client.ip_address,
-        reuse_user_agent=client.user_agent,
+        alarm_at=Now(),
+        alarm_ip=client.ip_address,
+        alarm_client=client.user_agent,
     )
     if ended:
         logger.warning("refresh token reused", extra=_both_sides(device, client))

@@ -132,6 +132,13 @@ class IssuedToken(models.Model):
         LIMIT = "limit", "too many devices"
         REPLACED = "replaced", "signed in again in the same browser"
         INCIDENT = "incident", "revoked in an incident"
+        RIGHTS = "rights", "the account may do more since"
+
+    class Alarm(models.TextChoices):
+        """A sign of theft: what the other side did."""
+
+        REUSE = "reuse", "its refresh token was used twice"
+        CLIENT = "client", "its cookie came from another client"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
@@ -160,11 +167,16 @@ class IssuedToken(models.Model):
 
     created_at = models.DateTimeField("signed in")
     authenticated_at = models.DateTimeField("password last given", null=True)
+    authenticated_ip = models.GenericIPAddressField("where the password was last given", null=True)
     # The next two have no index: they are written while the device is used, and an index would be
     # a second write each time.
     last_seen_at = models.DateTimeField("last seen")
     idle_at = models.DateTimeField("idle from", null=True)
     expires_at = models.DateTimeField("ends", db_index=True)
+
+    # The flags of the user at sign-in. None counts as the flags of today.
+    was_staff = models.BooleanField(null=True)
+    was_superuser = models.BooleanField(null=True)
 
     revoked_at = models.DateTimeField(null=True)
     revoked_by = models.ForeignKey(
@@ -175,9 +187,11 @@ class IssuedToken(models.Model):
     revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
     revoked_note = models.CharField("note", max_length=NOTE_LENGTH, blank=True)
 
-    reuse_at = models.DateTimeField(null=True)
-    reuse_ip = models.GenericIPAddressField(null=True)
-    reuse_user_agent = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
+    # A sign of theft, and its other side. The User-Agent of the other side is `alarm_client`.
+    alarm = models.CharField(max_length=8, choices=Alarm, blank=True, default="", db_default="")
+    alarm_at = models.DateTimeField(null=True)
+    alarm_ip = models.GenericIPAddressField(null=True)
+    alarm_client = models.CharField(max_length=USER_AGENT_LENGTH, blank=True)
 
     # Requests that a revoked device made after its end, counted at most once a minute.
     refused_count = models.PositiveIntegerField(default=0)
@@ -204,7 +218,7 @@ class IssuedToken(models.Model):
                 condition=Q(revoked_at__isnull=False),
             ),
             models.Index(
-                fields=["-reuse_at"], name="device_reuse_at", condition=Q(reuse_at__isnull=False)
+                fields=["-alarm_at"], name="device_alarm_at", condition=Q(alarm_at__isnull=False)
             ),
             # The address changes when the device moves, so this index is seldom written.
             models.Index(fields=["last_ip"], name="device_last_ip"),

@@ -111,16 +111,16 @@ def test_both_sides_of_a_reuse_are_told_in_words():
         rotated_at=seen,
         rotated_ip="203.0.113.7",
         rotated_user_agent=firefox,
-        reuse_at=None,
-        reuse_ip=None,
-        reuse_user_agent="",
+        alarm_at=None,
+        alarm_ip=None,
+        alarm_client="",
     )
 
     assert ended_note(device) == (
         "Used first on 2026-03-29 at 01:30 UTC from 203.0.113.7 by Firefox on Linux, "
         "then again at an unknown time from an unknown address by Unknown device."
     )
-    device.reuse_at, device.reuse_ip = seen + timedelta(minutes=14), "203.0.113.8"
+    device.alarm_at, device.alarm_ip = seen + timedelta(minutes=14), "203.0.113.8"
     assert "then again on 2026-03-29 at 01:44 UTC from 203.0.113.8 by" in ended_note(device)
 
 

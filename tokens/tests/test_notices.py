@@ -461,7 +461,7 @@ def hostile_mails(alice, sign_in, mails_of, support):
         revoked_at=alice.date_joined,
         revoked_reason="reuse",
         rotated_user_agent=HOSTILE,
-        reuse_user_agent=HOSTILE,
+        alarm_client=HOSTILE,
     )
     device = alice.devices.with_state().get()
     about = {

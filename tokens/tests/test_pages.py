@@ -620,7 +620,6 @@ def test_sign_in_page_takes_the_longest_address(client, db):
     [
         ({"username": "ALICE"}, "That username is taken."),
         ({"username": "a@b"}, "Use letters from A to Z"),
-        ({"email": "Alice@example.org"}, "That email address is taken."),
         ({"email": ""}, "This field is required."),
         ({"password1": "short", "password2": "short"}, "at least 15 characters"),
         ({"password2": "something else entirely"}, "The two password fields"),

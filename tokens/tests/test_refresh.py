@@ -150,8 +150,8 @@ def test_reuse_keeps_both_sides_and_logs_them(api, alice, caplog):
 
     device = phone.device
     assert (device.rotated_ip, device.rotated_user_agent) == ("127.0.0.1", OKHTTP)
-    assert (device.reuse_ip, device.reuse_user_agent) == ("81.2.69.142", "curl/8.5.0")
-    assert device.rotated_at < device.reuse_at
+    assert (device.alarm_ip, device.alarm_client) == ("81.2.69.142", "curl/8.5.0")
+    assert device.rotated_at < device.alarm_at
     [alarm] = [record for record in caplog.records if record.msg == "refresh token reused"]
     assert alarm.levelname == "WARNING"
     assert (alarm.first_ip, alarm.second_ip) == ("127.0.0.1", "81.2.69.142")
@@ -184,7 +184,7 @@ def test_reuse_is_kept_once(phone, caplog):
 
     assert_refused(refresh(phone, old, **{"user-agent": "second"}), "refresh_invalid")
 
-    assert phone.device.reuse_user_agent == "first"
+    assert phone.device.alarm_client == "first"
     assert phone.device.revoked_at == first.revoked_at
     assert [r.getMessage() for r in caplog.records].count("refresh token reused") == 1
 
