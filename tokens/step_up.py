@@ -1,4 +1,7 @@
-"""Step-up: a form, a page and an admin site that ask for the password if the last one is old."""
+"""Step-up: a form, pages and an admin site that ask for the password again.
+
+They ask if the last one is old, or each time, as a proof in the act.
+"""
 
 from functools import wraps
 from typing import Any
@@ -15,7 +18,9 @@ from accounts.throttling import check_password, in_words
 from tokens import flows
 from tokens.browser import get_device, keep_handle
 
-FIELD = "step_up_password"  # holds the password, next to the fields of the request itself
+# Each holds a password, next to the fields of the request itself.
+FIELD = "step_up_password"
+PROOF_FIELD = "current_password"
 
 
 class StepUpForm(ThrottledForm, forms.Form):
@@ -67,24 +72,47 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
     device = get_device(request)
     if request.method != "POST" or device is None or device.is_fresh():
         return None
-    given = request.POST.get(FIELD)
-    form = StepUpForm(None if given is None else {"password": given}, device=device)
+    form = _form(request, FIELD)
     if form.is_valid():
         keep_handle(request, flows.reauthenticate(device, device.user))
         return None
+    return _page(
+        request, form, FIELD, f"{form.fields['password'].help_text} Give it again to go on."
+    )
+
+
+def ask_for_proof(request: HttpRequest, act: str) -> HttpResponse | None:
+    """A page that asks for the password for `act`, or None if the POST has the right one.
+
+    It asks each time. `act` ends a sentence: "end the devices of everybody".
+    """
+    form = _form(request, PROOF_FIELD, always=True)
+    if form.is_valid():
+        return None
+    return _page(request, form, PROOF_FIELD, f"To {act}, give your password each time.")
+
+
+def _form(request: HttpRequest, field: str, **options: bool) -> StepUpForm:
+    given = request.POST.get(field)
+    data = None if given is None else {"password": given}
+    return StepUpForm(data, device=get_device(request), **options)
+
+
+def _page(request: HttpRequest, form: StepUpForm, field: str, asks: str) -> HttpResponse:
+    """The page with the form. It holds all other fields of the request."""
     held = [
         (name, value)
         for name, values in request.POST.lists()
-        if name not in (FIELD, "csrfmiddlewaretoken")
+        if name not in (FIELD, PROOF_FIELD, "csrfmiddlewaretoken")
         for value in values
     ]
     context = {
         **admin.site.each_context(request),
         "title": "Your password, please",
         "held": held,
-        "field": FIELD,
+        "field": field,
         "errors": form.errors.get("password"),
-        "asks": form.fields["password"].help_text,
+        "asks": asks,
     }
     return form.mark(TemplateResponse(request, "admin/step_up.html", context))
 

@@ -6,6 +6,7 @@ from rest_framework.response import Response
 
 from accounts import throttling
 from accounts.models import User
+from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import (
     PasswordField,
     UniqueNames,
@@ -16,7 +17,7 @@ from accounts.serializers import (
 )
 from accounts.verification import send_verification, tell_of_new_names
 from tokens import flows
-from tokens.api.sign_in import CurrentPasswordSerializer, PairSerializer, renewed
+from tokens.api.sign_in import PairSerializer, renewed
 
 
 class PasswordSerializer(CurrentPasswordSerializer):

@@ -9,8 +9,8 @@ from rest_framework.views import APIView
 from accounts.api import OpenView
 from accounts.exceptions import LoginFailed
 from accounts.permissions import IsFresh
+from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import PasswordField
-from accounts.throttling import check_password
 from tokens import flows
 from tokens.authentication import TokenRefused
 from tokens.browser import forget_handle, keep_handle
@@ -42,20 +42,6 @@ class PairSerializer(serializers.Serializer):
 
 class RefreshSerializer(serializers.Serializer):
     refresh_token = serializers.CharField(write_only=True)
-
-
-class CurrentPasswordSerializer(serializers.Serializer):
-    """Checks the current password of the person who asks, for a field of a subclass.
-
-    A wrong password is an error of that field. Raise TooManyAttempts after too many wrong ones on
-    the device.
-    """
-
-    def check_password(self, password: str) -> str:
-        request = self.context["request"]
-        if not check_password(request.user, password, device=request.auth.pk):
-            raise serializers.ValidationError("This is not your password.")
-        return password
 
 
 class ReauthenticateSerializer(CurrentPasswordSerializer):
