@@ -1,4 +1,4 @@
-"""docs/security.md says what the code does."""
+"""docs/security.md says what the code does, and what documents point at is there."""
 
 import ast
 import re
@@ -17,6 +17,8 @@ from tests.site.test_urls import addresses
 from tokens.models import IssuedToken
 
 DOCUMENT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+WRITTEN = {ROOT / "docs" / "asvs.md"}  # by `make asvs`
+DOCUMENTS = {path for folder in ("", "docs", "examples") for path in (ROOT / folder).glob("*.md")}
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -95,3 +97,26 @@ def test_deviations_are_those_of_the_rows():
     assert sorted(id for ids in told for id in ids.split(", ")) == sorted(
         id for id, row in ROWS.items() if row.get("reason", "").startswith("Deviation")
     )
+
+
+@pytest.mark.parametrize("document", sorted(DOCUMENTS - WRITTEN), ids=lambda path: path.name)
+def test_links_of_documents_lead_somewhere(document):
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", document.read_text("utf-8"))
+    for file, anchor in links:
+        target = document.parent / file if file else document
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
+
+
+def anchors(document):
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_files_where_changes_are_made_are_there():
+    """Each answer in CONTRIBUTING's table names files of the tree."""
+    rows = re.findall(r"^\| .+\? \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.M)
+    assert len(rows) >= 20
+    for file in re.findall(r"`(\w+/[\w./]+)`", " ".join(rows)):
+        assert (ROOT / file).exists(), file
