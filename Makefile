@@ -33,8 +33,8 @@ test-browser: $(VENV)/installed ## Run the tests in Chromium; REQUIRE_BROWSER=1 
 	@if $(BIN)/python tests/plugins/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
 		$(BIN)/python -m pytest tests/browser examples/tests_browser; fi
 
-asvs: $(VENV)/installed ## Run the tests of the ASVS rows and write docs/asvs.md
-	$(BIN)/python -m pytest -m asvs --asvs-report docs/asvs.md
+asvs: $(VENV)/installed ## Write the rows of ASVS and the tests that prove them into docs/asvs.md
+	$(BIN)/python -m pytest --collect-only -qq --asvs-page docs/asvs.md
 
 screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
 	$(BIN)/python tests/browser/screenshots.py

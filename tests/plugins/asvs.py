@@ -1,23 +1,20 @@
-"""The rows of ASVS 5.0 in asvs.toml, the tests that prove them, and the table of a run's results.
+"""The rows of ASVS 5.0 in docs/asvs.toml, and the tests that prove them.
 
 A pytest plugin, loaded by the root conftest. `@pytest.mark.asvs("7.4.1")` marks a test that proves
-the row 7.4.1; a row that no test proves says why not. `--asvs-report asvs.md` writes each row with
-its answer, its tests and how they went in this run.
+row 7.4.1. A row without a test says why in `reason`. `--asvs-page FILE` writes the rows with their
+tests; they are known once the tests are collected. Without docs/asvs.toml the plugin does nothing.
 """
 
-import platform
-import subprocess
 import tomllib
-from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[2] / "docs"
-ROWS: dict[str, dict[str, Any]] = tomllib.loads(HERE.joinpath("asvs.toml").read_text("utf-8"))
+FILE = Path(__file__).resolve().parents[2] / "docs" / "asvs.toml"
 CHAPTERS = {
     "2": "V2 Validation and business logic",
     "3": "V3 Web frontend",
@@ -35,115 +32,70 @@ CHAPTERS = {
 }
 HEAD = """# ASVS 5.0, row by row
 
-Written by `make asvs` out of `asvs.toml` and its own run; what is edited here is overwritten. \
-A row is proved by the tests that carry its id (`@pytest.mark.asvs`); a row without a test says \
-why. The deviations, with their reasons, are listed in [security.md](security.md#deviations).
+Which requirements of OWASP ASVS 5.0 concern Guestlist, how does it meet each, and which test \
+proves it?
 
-"""
+A test that proves a row carries its id (`@pytest.mark.asvs`). A row without a test gives the \
+reason. Deviations are explained in [security.md](security.md#deviations). `make asvs` writes this \
+page from `asvs.toml` and the tests: edit those."""
+TABLE = """| id | level | requirement | answer | tests | reason |
+|---|---|---|---|---|---|"""
+
+
+@cache
+def rows() -> dict[str, dict[str, Any]]:
+    """The rows by id."""
+    return tomllib.loads(FILE.read_text("utf-8"))
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--asvs-report", metavar="FILE", type=Path, help="write the table of ASVS rows and results"
+        "--asvs-page", metavar="FILE", type=Path, help="write the rows of ASVS and their tests"
     )
 
 
-def pytest_configure(config):
-    config.pluginmanager.register(Proofs(config.getoption("asvs_report")))
+@pytest.hookimpl(tryfirst=True)  # before `-m` and `-k` take tests away
+def pytest_collection_modifyitems(config, items):
+    if not FILE.exists():
+        return
+    tests = tests_by_row(items)
+    if config.args == config.getini("testpaths"):
+        bare = [id for id, row in rows().items() if not tests[id] and "reason" not in row]
+        if bare:
+            raise pytest.UsageError(f"neither a test nor a reason: ASVS {', '.join(bare)}")
+    if path := config.getoption("asvs_page"):
+        path.write_text(page(tests), "utf-8")
 
 
-class Proofs:
-    """Which tests prove which row, and how each case of them went."""
-
-    def __init__(self, report: Path | None) -> None:
-        self.report = report
-        self.cases: dict[str, list[str]] = {id: [] for id in ROWS}
-        self.outcomes: dict[str, str] = {}
-
-    @pytest.hookimpl(tryfirst=True)  # before `-m` and `-k` take tests away
-    def pytest_collection_modifyitems(self, config, items):
-        for item in items:
-            for id in proved_by(item):
-                if id not in ROWS:
+def tests_by_row(items: Iterable[pytest.Item]) -> dict[str, set[str]]:
+    """The tests that prove each row, as "path::name"."""
+    tests: dict[str, set[str]] = {id: set() for id in rows()}
+    for item in items:
+        for mark in item.iter_markers("asvs"):
+            for id in mark.args:
+                if id not in tests:
                     raise pytest.UsageError(f"{item.nodeid}: asvs.toml has no row {id!r}")
-                self.cases[id].append(item.nodeid)
-        if config.args_source is config.ArgsSource.TESTPATHS:
-            bare = [id for id, row in ROWS.items() if not self.cases[id] and "reason" not in row]
-            if bare:
-                raise pytest.UsageError(f"neither a test nor a reason: ASVS {', '.join(bare)}")
-
-    def pytest_runtest_logreport(self, report):
-        """The worst of setup, call and teardown counts."""
-        if report.failed:
-            self.outcomes[report.nodeid] = "failed"
-        elif report.skipped or report.when == "call":
-            self.outcomes.setdefault(report.nodeid, report.outcome)
-
-    def pytest_sessionfinish(self, session):
-        if self.report:
-            self.report.write_text(HEAD + self.table(), "utf-8")
-
-    def table(self) -> str:
-        lines = [self.summary()]
-        chapter = None
-        for id in sorted(ROWS, key=lambda id: [int(part) for part in id.split(".")]):
-            if chapter != id.split(".")[0]:
-                chapter = id.split(".")[0]
-                lines += [f"\n## {CHAPTERS[chapter]}\n"]
-                lines += ["| id | level | requirement | answer | tests (cases) | result |"]
-                lines += ["|---|---|---|---|---|---|"]
-            row = ROWS[id]
-            cells = [id, row["level"], row["requirement"], row["answer"], *self.proof(id)]
-            lines += ["| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |"]
-        return "\n".join(lines) + "\n"
-
-    def summary(self) -> str:
-        """When, on what, and how the rows stand, in two sentences."""
-        from django.db import connection
-
-        proved = [id for id in ROWS if self.cases[id]]
-        went = Counter(self.outcome(case) for case in {c for id in proved for c in self.cases[id]})
-        return (
-            f"Run on {datetime.now(UTC):%Y-%m-%d} at commit {commit()}, with "
-            f"Python {platform.python_version()} on {connection.display_name}. "
-            f"{len(ROWS)} rows: {len(proved)} proved by tests ({counts(went)} cases), "
-            f"{len(ROWS) - len(proved)} without a test for the reason given."
-        )
-
-    def proof(self, id: str) -> tuple[str, str]:
-        """The cells "tests" and "result" of a row."""
-        tests: dict[str, Counter[str]] = {}
-        for case in self.cases[id]:
-            tests.setdefault(case.partition("[")[0], Counter())[self.outcome(case)] += 1
-        listed = [f"{link(test)} ({went.total()})" for test, went in sorted(tests.items())]
-        if reason := ROWS[id].get("reason"):
-            listed.append(reason)
-        return "<br>".join(listed), counts(sum(tests.values(), Counter())) or "no test"
-
-    def outcome(self, case: str) -> str:
-        return self.outcomes.get(case, "not run")
+                tests[id].add(item.nodeid.partition("[")[0])
+    return tests
 
 
-def proved_by(item: pytest.Item) -> Iterator[str]:
-    for mark in item.iter_markers("asvs"):
-        yield from mark.args
+def page(tests: Mapping[str, set[str]]) -> str:
+    """docs/asvs.md: a table a chapter."""
+    ids = sorted(rows(), key=lambda id: [int(part) for part in id.split(".")])
+    parts = [HEAD]
+    for chapter, of_chapter in groupby(ids, key=lambda id: id.partition(".")[0]):
+        parts.append(f"## {CHAPTERS[chapter]}")
+        parts.append("\n".join([TABLE, *(line(id, tests[id]) for id in of_chapter)]))
+    return "\n\n".join(parts) + "\n"
 
 
-def counts(outcomes: Counter[str]) -> str:
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+def line(id: str, tests: set[str]) -> str:
+    row = rows()[id]
+    links = "<br>".join(link(test) for test in sorted(tests))
+    cells = [id, row["level"], row["requirement"], row["answer"], links, row.get("reason", "")]
+    return "| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |"
 
 
 def link(test: str) -> str:
     path, _, name = test.partition("::")
     return f"[{Path(path).name}::{name}](../{path})"
-
-
-def commit() -> str:
-    """The commit of the run, with a plus when files differ from it."""
-
-    def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=HERE, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "..", ":!asvs.md")
-    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
