@@ -4,6 +4,7 @@ Name it in a conftest: `pytest_plugins = ["tests.plugins.guestlist"]`.
 """
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -52,6 +53,19 @@ def manager(db):
 @pytest.fixture
 def root(db):
     return make_user("root", is_staff=True, is_superuser=True)
+
+
+def revoke_shown(page, url, data=None):
+    """Look at what would end, then press the button. `data` is the selection and what is typed.
+
+    Returns the page itself if it has no button.
+    """
+    data = {name: value for name, value in (data or {}).items() if name != "confirmed"}
+    asked = page.post(url, data)
+    shown = re.search(r'name="shown" value="([^"]*)"', asked.content.decode())
+    if shown is None:
+        return asked
+    return page.post(url, {**data, "confirmed": "yes", "shown": shown[1]})
 
 
 class ApiClient:

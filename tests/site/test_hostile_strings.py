@@ -120,6 +120,10 @@ def submit(page, path, agent="", **data):
     """A form as bytes, in which even a lone surrogate travels."""
     body = urlencode(data, doseq=True, errors="surrogatepass")
     headers = {"user-agent": as_header(agent)}
+    if data.get("confirmed"):
+        asked = submit(page, path, agent, **(data | {"confirmed": ""}))
+        [shown] = re.findall(r'name="shown" value="([^"]*)"', asked.content.decode())
+        body += f"&shown={shown}"
     return page.post(path, body, "application/x-www-form-urlencoded", headers=headers)
 
 

@@ -17,6 +17,7 @@ from tokens.admin.incident import IncidentPage
 from tokens.admin.revocation import RevokePages
 from tokens.forms import DeviceForm
 from tokens.models import IssuedToken, State
+from tokens.step_up import ask_for_proof
 
 # Expired devices: the last to expire comes first. Idle devices: the next to expire comes first.
 ORDERING_BY_END = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", "id"]}
@@ -165,11 +166,11 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     @admin.action(description="Export the selected devices as CSV", permissions=["view"])
     def export_csv(self, request, queryset):
-        return csv_response(queryset)
+        return ask_for_proof(request, "export devices") or csv_response(queryset)
 
     @admin.action(description="Export the selected devices as JSON", permissions=["view"])
     def export_json(self, request, queryset):
-        return json_response(queryset)
+        return ask_for_proof(request, "export devices") or json_response(queryset)
 
     @admin.display(description="client")
     def client(self, device):

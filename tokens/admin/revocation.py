@@ -1,11 +1,12 @@
 """The page that confirms a revocation, and the revocation itself, one piece per request."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -16,18 +17,44 @@ from tokens import flows
 from tokens.browser import get_device
 from tokens.flows import incident
 from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
-from tokens.step_up import ask_for_password
+from tokens.step_up import PROOF_FIELD, ask_for_password, ask_for_proof
 
 MAX_SHOWN = 20  # devices on a confirmation page and on a user's page
 
 
-class ProgressForm(forms.Form):
-    """How far a revocation is. Hidden fields carry it from each request to the next."""
+# Parameters of the list that leave no live device out.
+WIDE = {"o", "p", "all", "e", "state"}
+SHOWN_FIELD = "shown"
+SHOWN_MAX_AGE = timedelta(hours=1)
 
-    total = forms.IntegerField()
-    done = forms.IntegerField()
-    # When the newest counted device signed in. Devices that sign in later are not ended.
-    newest = forms.DateTimeField()
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What a page has shown, and how far the revocation is. The next form holds it, signed.
+
+    Only devices that were `found` end. `proven` says that the password was given for this.
+    """
+
+    found: incident.Found
+    done: int = 0
+    proven: bool = False
+
+    def sign(self, request) -> str:
+        newest = self.found.newest and self.found.newest.isoformat()
+        values = [self.found.devices, newest, self.done, self.proven]
+        return signing.dumps(values, salt=_salt(request))
+
+    @classmethod
+    def read(cls, request) -> "Shown | None":
+        """What the form holds. None if it holds nothing that this page has signed lately."""
+        text = request.POST.get(SHOWN_FIELD, "")
+        try:
+            values = signing.loads(text, salt=_salt(request), max_age=SHOWN_MAX_AGE)
+        except signing.BadSignature:
+            return None
+        devices, newest, done, proven = values
+        found = incident.Found(devices=devices, newest=datetime.fromisoformat(newest))
+        return cls(found=found, done=done, proven=proven)
 
 
 class RevokePages:
@@ -54,20 +81,24 @@ class RevokePages:
         """Show which live devices would end. On the confirmed POST, end them and go `back`.
 
         Only a superuser ends the devices of superusers. The device in use ends only if its box is
-        ticked. Give `user` if all devices belong to that user. Raise PermissionDenied without the
-        permission to revoke.
+        ticked. Give `user` if all devices belong to that user. For the devices of everybody the
+        form asks for the password. Raise PermissionDenied without the permission to revoke.
         """
         if not self.has_revoke_permission(request):
             raise PermissionDenied
         live = devices.live().touchable_by(request.user)
-        if request.method == "POST" and request.POST.get("confirmed"):
-            return self._act(request, live, user=user, back=back, reason=reason)
+        shown = Shown.read(request) if request.POST.get("confirmed") else None
+        if shown:
+            return self._act(request, live, shown, user=user, back=back, reason=reason)
         return self._ask(request, live, user=user, back=back, **context)
 
     def _ask(self, request, live, *, user, back, **context):
         devices, current = _apart(request, live)
         found = incident.find(devices)
         count = found.devices
+        # Without devices `newest` is None, and `end` would also take those that sign in later.
+        found = replace(found, newest=found.newest or get_device(request).now)
+        shown = Shown(found=found).sign(request)
         context |= {
             **self.admin_site.each_context(request),
             "opts": IssuedToken._meta,
@@ -79,59 +110,78 @@ class RevokePages:
             "spares_superusers": user is None and not request.user.is_superuser,
             "mailed": user is not None or found.is_mailed,
             "holds_current": current.exists(),
-            "held": _held(request),
+            "held": [*_held(request), (SHOWN_FIELD, shown)],
+            "proof_field": PROOF_FIELD if user is None and _needs_proof(request) else "",
+            "note": _note(request),
             "note_length": NOTE_LENGTH,
             "back": back,
         }
         context.setdefault("title", "Revoke a device" if count == 1 else "Revoke devices")
         return TemplateResponse(request, self.revoke_template, context)
 
-    def _act(self, request, live, *, user, back, reason):
+    def _act(self, request, live, shown, *, user, back, reason):
         devices, current = _apart(request, live)
-        ticked = bool(request.POST.get("include_current"))
-        ending = live if ticked else devices
+        own = current if request.POST.get("include_current") else current.none()
         if user is not None:
-            return self._revoke_of_user(request, user, ending, back)
-        own = current if ticked else current.none()
+            ending = incident.left_of(devices, shown.found)
+            keys = [key for part in (ending, own) for key in part.values_list("pk", flat=True)]
+            return self._revoke_of_user(request, user, keys, back)
+        if _needs_proof(request) and not shown.proven:
+            page = ask_for_proof(request, "end everybody's devices")
+            if page:
+                return page
+            shown = replace(shown, proven=True)
+        ending = live if own.exists() else devices
         several = ending.exclude(user=ending.values("user")[:1]).exists()
-        return (several and ask_for_password(request)) or self._revoke(
-            request, devices, own, back, reason
-        )
+        page = ask_for_password(request) if several and not shown.proven else None
+        if page:
+            return page
+        return self._revoke(request, devices, own, shown, back=back, reason=reason)
 
-    def _revoke_of_user(self, request, user, devices, back):
-        keys = list(devices.values_list("pk", flat=True))
-        note = _note(request)
-        ended = flows.revoke_for_user(user, devices, by=request.user, note=note)
-        _log_revoked(request, IssuedToken.objects.filter(pk__in=keys), note)
+    def _revoke_of_user(self, request, user, keys, back):
+        ending, note = IssuedToken.objects.filter(pk__in=keys), _note(request)
+        ended = flows.revoke_for_user(user, ending, by=request.user, note=note)
+        _log_revoked(request, ending, note)
         return _done(request, ended, back, ends_here=get_device(request).pk in keys)
 
-    def _revoke(self, request, devices, own, back, reason):
+    def _revoke(self, request, devices, own, shown, *, back, reason):
         """End a piece of the devices, then show how far the revocation is.
 
         `own` is the device in use, or empty. It ends last, because its end signs out the member
         of staff who revokes.
         """
-        found, done = _progress(request, devices)
-        piece = sum(_end_and_log(request, devices, found, reason, limit=incident.PIECE_SIZE))
-        done += piece
-        if piece >= incident.PIECE_SIZE:
-            return self._progress_page(request, found, done)
+        found, limit = shown.found, incident.PIECE_SIZE
+        piece = sum(_end_and_log(request, devices, found, reason, limit=limit))
+        done = shown.done + piece
+        if piece >= limit:
+            return self._progress_page(request, replace(shown, done=done))
         ends_here = own.exists()
         done += sum(_end_and_log(request, own, replace(found, newest=None), reason))
         return _done(request, done, back, ends_here=ends_here)
 
-    def _progress_page(self, request, found: incident.Found, done: int):
+    def _progress_page(self, request, shown: Shown):
         names = ("confirmed", "note", "include_current")
         held = [(name, request.POST[name]) for name in names if name in request.POST]
-        held += [("total", found.devices), ("done", done), ("newest", found.newest.isoformat())]
         context = {
             **self.admin_site.each_context(request),
             "title": "Revoking devices",
             "opts": IssuedToken._meta,
-            "progress": {"done": done, "total": found.devices},
-            "held": _held(request) + held,
+            "progress": {"done": shown.done, "total": shown.found.devices},
+            "held": [*_held(request), *held, (SHOWN_FIELD, shown.sign(request))],
         }
         return TemplateResponse(request, "admin/tokens/progress.html", context)
+
+
+def _salt(request) -> str:
+    """Ties what is signed to this device, this page and this selection."""
+    return f"tokens.shown {get_device(request).pk} {request.get_full_path()} {_held(request)}"
+
+
+def _needs_proof(request) -> bool:
+    """Whether the request is about the devices of everybody: nothing narrows them down."""
+    if request.POST.get("select_across") == "1":
+        return not any(request.GET[name] for name in request.GET.keys() - WIDE)
+    return bool(request.GET.get("everybody"))
 
 
 def _apart(
@@ -148,20 +198,6 @@ def _titled(breakdown: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
         (titles.get(name, name), groups) for name, groups in (breakdown | {"kind": kinds}).items()
     ]
-
-
-def _progress(request, devices: IssuedTokenQuerySet) -> tuple[incident.Found, int]:
-    """What was found, and how many of these devices have ended.
-
-    The fields of the progress page say it. The first request has none, so it counts the devices.
-    """
-    form = ProgressForm(request.POST)
-    if form.is_valid():
-        held = form.cleaned_data
-        return incident.Found(devices=held["total"], newest=held["newest"]), held["done"]
-    found = incident.find(devices)
-    # Without devices `newest` is None, and `end` would also take those that sign in from now on.
-    return replace(found, newest=found.newest or get_device(request).now), 0
 
 
 def _end_and_log(request, devices: IssuedTokenQuerySet, found: incident.Found, reason, limit=None):

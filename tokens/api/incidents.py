@@ -7,7 +7,9 @@ from rest_framework import generics, serializers
 from rest_framework.response import Response
 
 from accounts.models import Role
-from accounts.permissions import HasPermission, IsFresh
+from accounts.permissions import HasPermission, require_fresh
+from accounts.proof import require_proof
+from accounts.serializers import PasswordField
 from tokens.api.staff import NoteSerializer
 from tokens.client import parse_network
 from tokens.flows import incident
@@ -58,17 +60,21 @@ class IncidentSerializer(NoteSerializer):
     )
     all = serializers.BooleanField(default=False, help_text="Every device of everybody.")
     dry_run = serializers.BooleanField(default=True)
+    current_password = PasswordField(
+        required=False, help_text="Needed to end every device of everybody."
+    )
 
     def validate_role(self, role):
         return role.name
 
     def validate(self, attrs):
         note, everybody, dry_run = (attrs.pop(name) for name in ("note", "all", "dry_run"))
+        attrs.pop("current_password", None)
         if everybody == bool(attrs):
             raise serializers.ValidationError(
                 "Say which devices by at least one field, or all of them by all alone."
             )
-        return {"criteria": attrs, "note": note, "dry_run": dry_run}
+        return {"criteria": attrs, "note": note, "all": everybody, "dry_run": dry_run}
 
 
 class GroupSerializer(serializers.Serializer):
@@ -99,7 +105,8 @@ class IncidentView(generics.GenericAPIView):
     """
 
     serializer_class = IncidentSerializer
-    permission_classes = [HasPermission("tokens.revoke_issuedtoken"), IsFresh]
+    refuses = {"POST": (429,)}
+    permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
     @extend_schema(
         operation_id="users_devices_revoke_matching",
@@ -110,6 +117,10 @@ class IncidentView(generics.GenericAPIView):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         asked = serializer.validated_data
+        if asked["all"] and not asked["dry_run"]:
+            require_proof(request)
+        else:
+            require_fresh(request)
         devices = IssuedToken.objects.matching(**asked["criteria"])
         devices = devices.touchable_by(request.user).exclude(pk=request.auth.pk)
         found = incident.find(devices)

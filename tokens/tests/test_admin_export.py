@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.plugins.guestlist import PASSWORD
 from tokens.models import IssuedToken
 
 URL = "/admin/tokens/issuedtoken/"
@@ -13,6 +14,7 @@ URL = "/admin/tokens/issuedtoken/"
 
 def export(staff, kind, devices=(), query="", **extra):
     data = {"action": f"export_{kind}", "_selected_action": [str(device.pk) for device in devices]}
+    data["current_password"] = PASSWORD
     answer = staff.post(URL + query, {**data, **extra})
     assert answer.status_code == 200
     assert answer.streaming

@@ -22,7 +22,7 @@ from accounts.built_in_roles import declared_permissions
 from accounts.models import Role, Throttle, User
 from accounts.tests.test_admin import make_role, permission, stored_form
 from accounts.throttling import subjects
-from tests.plugins.guestlist import PASSWORD, make_user
+from tests.plugins.guestlist import PASSWORD, make_user, revoke_shown
 from tests.site.test_hostile import undone
 from tokens.models import IssuedToken
 from tokens.tests.test_step_up import FIELD, hidden
@@ -395,12 +395,12 @@ TABLE = [
     *post(DEVICES,                              "no      done    leads   done    done",
           action("revoke_selected", "phone", "auditor_phone", **CONFIRMED),
           has_ended("phone", "auditor_phone"), asks=True),
-    *post(DEVICES,                              "no      leads   leads   leads   done",
+    *post(DEVICES,                              "no      page    leads   page    done",
           action("revoke_selected", "boss_phone", **CONFIRMED), has_ended("boss_phone")),
     *post(DEVICES,                              "no      done    leads   done    done",
           lambda world: action("revoke_selected", "phone", **CONFIRMED)(world) | {
-              "select_across": "1", "index": "0"},
-          has_ended("phone", "laptop", "auditor_phone"), asks=True),
+              "select_across": "1", "index": "0", "current_password": PASSWORD},
+          has_ended("phone", "laptop", "auditor_phone")),
     *post(DEVICES,                              "no      done    leads   done    done",
           action("revoke_selected", "phone", "mine", include_current="yes", **CONFIRMED),
           has_ended("phone", "mine"), asks=True),
@@ -411,9 +411,9 @@ TABLE = [
     *post(DEVICES,                              "no      leads   leads   leads   leads",
           action("delete_selected", "old", post="yes")),
     *post(DEVICES,                              "no      file    file    file    file",
-          action("export_csv", "phone")),
+          action("export_csv", "phone", current_password=PASSWORD)),
     *post(DEVICES,                              "no      file    file    file    file",
-          action("export_json", "phone")),
+          action("export_json", "phone", current_password=PASSWORD)),
     *both(DEVICES + "incident/",                "no      page    no      page    page"),
     *both(DEVICES + "incident/?network=203.0.113.7",
                                                 "no      page    no      page    page"),
@@ -424,10 +424,10 @@ TABLE = [
                                                 "no      done    no      done    done",
           CONFIRM, has_ended("phone")),
     *post(DEVICES + "incident/?network=198.51.100.7",
-                                                "no      leads   no      leads   done",
+                                                "no      page    no      page    done",
           CONFIRM, has_ended("boss_phone")),
-    *post(DEVICES + "incident/?network=here",   "no      leads   no      leads   leads", CONFIRM),
-    *post(DEVICES + "incident/",                "no      leads   no      leads   leads", CONFIRM),
+    *post(DEVICES + "incident/?network=here",   "no      page    no      page    page", CONFIRM),
+    *post(DEVICES + "incident/",                "no      page    no      page    page", CONFIRM),
 
     # The record of what staff did
     *both(ENTRIES,                              "no      no      page    page    page"),
@@ -547,7 +547,8 @@ def contents():
 def send(row, page, data, world):
     if row.method == "GET":
         return page.get(row.url(world))
-    return page.post(row.url(world), data)
+    post = revoke_shown if "confirmed" in data else Client.post
+    return post(page, row.url(world), data)
 
 
 def outcome(row, answer, before, world):

@@ -36,6 +36,8 @@ def url(**criteria):
 def end(page, shown_at, **fields):
     shown = page.get(shown_at)
     assert shown.status_code == 200
+    if 'name="current_password"' in shown.content.decode():
+        fields = {"current_password": PASSWORD, **fields}
     return page.post(shown_at, {**hidden(shown), "note": "We were attacked.", **fields})
 
 
@@ -134,7 +136,8 @@ def test_everything_given_must_hold(browser, api, support, stolen, alice, how, c
         end(staff, url(**criteria), confirmed="yes")
     else:
         body = {"all" if name == "everybody" else name: value for name, value in criteria.items()}
-        body |= {"all": True} if "everybody" in criteria else {}
+        if "everybody" in criteria:
+            body |= {"all": True, "current_password": PASSWORD}
         assert staff.post(API, {**body, "dry_run": False}).json()["revoked"] == sum(expected)
 
     assert states(*stolen) == [not ended for ended in expected]
@@ -244,11 +247,96 @@ def test_own_device_ends_last_of_all_the_pieces(browser, support, alice, monkeyp
     assert IssuedToken.objects.filter(revoked_reason="incident").count() == 1501
 
 
-def test_a_tampered_progress_begins_anew(browser, support, stolen):
+def test_what_is_not_signed_for_this_page_ends_nothing(browser, support, stolen, mailoutbox):
     page = browser(support)
-    fields = {"confirmed": "yes", "total": "x", "done": "-", "newest": "never"}
-    page.post(url(network=NETWORK), fields)
-    assert states(*stolen) == [False, False]
+    elsewhere = hidden(page.get(url(network="203.0.113.7")))
+    other_desk = hidden(browser(support).get(url(network=NETWORK)))
+    for fields in (
+        {"total": "99999", "done": "0", "newest": "2030-01-01 00:00"},
+        {"shown": "x"},
+        elsewhere,
+        other_desk,
+    ):
+        answer = page.post(url(network=NETWORK), {**fields, "confirmed": "yes", "note": "So."})
+        assert "These 2 devices of 2 people" in text_of(answer)
+        assert 'value="So."' in answer.content.decode()
+    assert states(*stolen) == [True, True]
+
+
+@pytest.mark.parametrize("how", ["incident", "list", "selection of one", "user"])
+def test_only_what_was_shown_ends(browser, support, alice, api, how):
+    """The button says what it ends: a device that signs in meanwhile stays."""
+    page, phone = browser(support), api(alice, REMOTE_ADDR=THIEVES)
+    laptop = api(alice, REMOTE_ADDR=THIEVES)
+    at, selection = {
+        "incident": (url(network=NETWORK), {}),
+        "list": (
+            "/admin/tokens/issuedtoken/?q=alice",
+            {"action": "revoke_selected", "select_across": "1", "index": "0"},
+        ),
+        "selection of one": (url_of(phone.device, "revoke"), {}),
+        "user": (url_of(alice, "revoke"), {}),
+    }[how]
+    selection |= {"_selected_action": [phone.device.pk]} if how == "list" else {}
+    shown = page.post(at, selection)
+    returned = api(alice, REMOTE_ADDR=THIEVES)
+
+    answer = page.post(at, {**hidden(shown), "confirmed": "yes"})
+
+    expected = "1 device was" if how == "selection of one" else "2 devices were"
+    assert f"{expected} revoked." in text_of(page.get(answer.url))
+    assert states(phone, laptop, returned) == [False, how == "selection of one", True]
+
+
+# The password, each time
+
+
+@pytest.mark.asvs("7.5.3")
+@pytest.mark.parametrize("how", ["incident", "list", "export"])
+def test_everybodys_devices_need_the_password_each_time(browser, support, stolen, how):
+    page, at = browser(support), "/admin/tokens/issuedtoken/"
+    across = {"select_across": "1", "index": "0", "_selected_action": [stolen[0].device.pk]}
+    if how == "incident":
+        at = url(everybody="on")
+        fields = hidden(page.get(at))
+    elif how == "list":
+        fields = hidden(page.post(at, {**across, "action": "revoke_selected"}))
+    else:
+        fields = {**across, "action": "export_csv"}
+    fields["confirmed"] = "yes"
+
+    asked = page.post(at, fields)
+    assert "give your password each time" in text_of(asked)
+    wrong = page.post(at, {**hidden(asked), "current_password": "wrong"})
+    assert "This is not your password." in text_of(wrong)
+    assert states(*stolen) == [True, True]
+    done = page.post(at, {**hidden(wrong), "current_password": PASSWORD})
+
+    assert done.status_code == (200 if how == "export" else 302)
+    assert states(*stolen) == [how == "export"] * 2
+
+
+def test_wrong_proofs_are_counted_and_limited(api, browser, support, stolen):
+    staff, page = api(support), browser(support)
+    asked = {"all": True, "dry_run": False}
+    for wrong in ({}, {"current_password": ""}, *[{"current_password": "no"}] * 5):
+        answer = staff.post(API, {**asked, **wrong})
+        assert (answer.status_code, [*answer.json()]) == (400, ["current_password"])
+    answer = staff.post(API, {**asked, "current_password": PASSWORD})
+    assert (answer.status_code, answer.json()["code"]) == (429, "throttled")
+    shown = hidden(page.get(url(everybody="on")))
+    fields = {**shown, "confirmed": "yes", "current_password": "no"}
+    assert [page.post(url(everybody="on"), fields).status_code for _ in range(6)][-2:] == [200, 429]
+    assert states(*stolen) == [True, True]
+
+
+def test_a_proof_needs_no_step_up_as_well(api, browser, support, stolen, age):
+    staff = api(support)
+    age(staff.device, minutes=16)
+    answer = staff.post(API, {"all": True, "dry_run": False})
+    assert (answer.status_code, [*answer.json()]) == (400, ["current_password"])
+    asked = {"all": True, "dry_run": False, "current_password": PASSWORD}
+    assert staff.post(API, asked).json()["revoked"] == 2
 
 
 def test_the_page_says_who_is_mailed(browser, support, alice):
@@ -302,9 +390,10 @@ def test_the_api_ends_what_is_found(
 
 def test_the_api_never_ends_the_device_that_asks(api, support, stolen):
     staff = api(support)
-    assert staff.post(API, {"all": True, "dry_run": False}).json()["revoked"] == 2
+    asked = {"all": True, "dry_run": False, "current_password": PASSWORD}
+    assert staff.post(API, asked).json()["revoked"] == 2
     assert alive(staff)
-    assert staff.post(API, {"all": True, "dry_run": False}).json() == {
+    assert staff.post(API, asked).json() == {
         "matched": 0,
         "people": 0,
         "revoked": 0,

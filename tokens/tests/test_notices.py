@@ -15,7 +15,7 @@ from django.test import Client as Browser
 
 from accounts import mail as accounts_mail
 from accounts.models import User
-from tests.plugins.guestlist import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, PASSWORD, revoke_shown
 from tokens import flows, notices
 from tokens.models import IssuedToken
 
@@ -422,7 +422,7 @@ def test_revocation_in_the_admin_is_told(browser, api, root, alice, bob, mails_o
         ids = [device.pk for device in IssuedToken.objects.filter(kind="api")]
         body |= {"action": "revoke_selected", "_selected_action": ids}
 
-    messages = mails_of(lambda: page.post(url, body))
+    messages = mails_of(lambda: revoke_shown(page, url, body))
 
     told = {"alice@example.org", "bob@example.org"} if action == "selection" else {alice.email}
     assert {message.to[0] for message in messages} == told
@@ -534,7 +534,7 @@ def test_mail_server_that_is_down_changes_no_answer(
         ).json()
         phone.keep(pair)
         assert phone.get("me").status_code == 200
-        answer = staff.post(f"/admin/accounts/user/{alice.pk}/revoke/", {"confirmed": "yes"})
+        answer = revoke_shown(staff, f"/admin/accounts/user/{alice.pk}/revoke/")
         assert answer.status_code == 302
         assert Browser().post("/password/reset", {"email": root.email}).status_code == 302
 

@@ -12,7 +12,7 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts.models import User
-from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user
+from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user, revoke_shown
 from tokens import flows, notices
 from tokens.client import Client
 from tokens.models import IssuedToken
@@ -527,7 +527,7 @@ def test_data_holds_everything_and_no_secret(laptop, api, alice, support, read_s
 def test_data_of_staff_holds_what_they_did(browser, support, api, alice):
     page, phone = browser(support), api(alice)
     url = f"/admin/tokens/issuedtoken/{phone.device.pk}/revoke/"
-    page.post(url, {"confirmed": "yes", "note": "Lost."})
+    revoke_shown(page, url, {"note": "Lost."})
 
     [action] = page.post("/account/data").json()["administration"]
 
