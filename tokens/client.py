@@ -64,6 +64,14 @@ def client_address(
     return str(address) if address else None
 
 
+def is_near(first: str | None, second: str | None) -> bool:
+    """Whether both are addresses of one network: a /24 of IPv4, a /64 of IPv6."""
+    if first is None or second is None:
+        return False
+    bits = 64 if ":" in first else 24
+    return parse_ip(second) in ip_network(f"{first}/{bits}", strict=False)
+
+
 def parse_network(text: str) -> IPv4Network | IPv6Network:
     """The network of an address or a CIDR block. IPv4 inside IPv6 becomes plain IPv4.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.timesince import timesince
 
+from tokens.client import is_near
 from tokens.models import IssuedToken, State
 from tokens.user_agents import client_name
 
@@ -56,11 +57,26 @@ def ended_text(device: IssuedToken) -> str:
 
 def ended_note(device: IssuedToken) -> str:
     """The note about the end: what staff wrote or, after a reuse, who used the token when."""
-    if device.revoked_reason != IssuedToken.Reason.REUSE:
+    if device.revoked_reason != IssuedToken.Reason.REUSE or device.revoked_note:
         return device.revoked_note
-    first = _side(device.rotated_at, device.rotated_ip, device.rotated_user_agent)
-    second = _side(device.alarm_at, device.alarm_ip, device.alarm_client)
-    return f"Used first {first}, then again {second}."
+    return reuse_note(device, device.alarm_at, device.alarm_ip, device.alarm_client)
+
+
+def reuse_note(
+    device: IssuedToken, time: datetime | None, ip_address: str | None, user_agent: str
+) -> str:
+    """Who used the refresh token of this device first, and that it came again at this time.
+
+    It is slow, because it parses both user agents.
+    """
+    first, second = client_name(device.rotated_user_agent), client_name(user_agent)
+    note = (
+        f"Used first {_side(device.rotated_at, device.rotated_ip, first)}, "
+        f"then again {_side(time, ip_address, second)}."
+    )
+    if first == second and is_near(device.rotated_ip, ip_address):
+        note += " Both are the same client in the same network: probably an answer was lost."
+    return note
 
 
 def refused_text(device: IssuedToken) -> str:
@@ -119,7 +135,8 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
 def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     if device.revoked_at:
         by = f"({device.revoked_by_name})" if device.revoked_by_name else ""
-        note = f'with the note "{device.revoked_note}"' if device.revoked_note else ""
+        told = device.revoked_reason != IssuedToken.Reason.REUSE and device.revoked_note
+        note = f'with the note "{device.revoked_note}"' if told else ""
         yield device.revoked_at, f"ended: {ended_text(device)}", by, note
     elif device.state == State.REVOKED:
         # Ended by a new password or a deactivation. The row does not hold when, so "now" stands in.
@@ -134,6 +151,6 @@ def _from(address: str | None) -> str:
     return f"from {address}" if address else ""
 
 
-def _side(time: datetime | None, ip_address: str | None, user_agent: str) -> str:
+def _side(time: datetime | None, ip_address: str | None, client: str) -> str:
     at = f"on {time:%Y-%m-%d at %H:%M} UTC" if time else "at an unknown time"
-    return f"{at} from {ip_address or 'an unknown address'} by {client_name(user_agent)}"
+    return f"{at} from {ip_address or 'an unknown address'} by {client}"

@@ -16,18 +16,20 @@ from tokens.flows.refusals import Refused, find, require_live
 from tokens.flows.use import sign_of_life
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.statements import update_if
+from tokens.stories import reuse_note
 
 logger = logging.getLogger(__name__)
 Kind = IssuedToken.Kind
 Reason = IssuedToken.Reason
+MIN_ATTEMPT_LENGTH = 16  # characters of an Idempotency-Key
 
 
 def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -> Pair:
     """The next pair of the device. If the last answer was lost, its current pair again.
 
-    `attempt` is the client's Idempotency-Key. One conditional UPDATE decides which request rotates,
-    by the time of the database. At most two other queries run, and a repeated answer writes
-    nothing.
+    `attempt` is the client's Idempotency-Key. One under 16 characters counts as absent. One
+    conditional UPDATE decides which request rotates, by the time of the database. At most two other
+    queries run, and a repeated answer writes nothing.
 
     Raise Refused as `authenticate` does. A reuse ends the device and raises `refresh_invalid`.
     """
@@ -35,7 +37,7 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
     device = _find_refreshable(claims, client)
     if is_past_exp:
         raise Refused("token_expired")
-    attempt_hash = None if attempt is None else signing.hash_handle(attempt)
+    attempt_hash = _hash_attempt(attempt)
     while claims.gen == device.generation:
         if _rotate(device, client, attempt_hash):
             return pair_of(device, claims.sid)
@@ -45,6 +47,13 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
         return pair_of(device, claims.sid)
     _revoke_for_reuse(device, client)
     raise Refused("refresh_invalid")
+
+
+def _hash_attempt(attempt: str | None) -> bytes | None:
+    """What the row keeps of an Idempotency-Key. None for one so short that it is easily guessed."""
+    if attempt is None or len(attempt) < MIN_ATTEMPT_LENGTH:
+        return None
+    return signing.hash_handle(attempt)
 
 
 def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
@@ -83,9 +92,21 @@ def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> 
         "rotated_ip": client.ip_address,
         "rotated_user_agent": client.user_agent,
         "confirmed": False,
-        "attempt_hash": attempt_hash,
+        "attempt_hash": _kept(attempt_hash, device.attempt_hash),
     }
     return update_if(_not_rotated, device, values)
+
+
+def _kept(attempt_hash: bytes | None, former: bytes | None) -> bytes | None:
+    """The hash to keep of this rotation's key, given what the row kept of the former one.
+
+    A key that comes twice in a row is no key of one attempt. It is kept in a form that no request
+    equals, and that shows it again the next time.
+    """
+    if attempt_hash is None or former is None:
+        return attempt_hash
+    spent = signing.hash_handle(attempt_hash.hex())
+    return spent if bytes(former) in (attempt_hash, spent) else attempt_hash
 
 
 def _not_rotated() -> IssuedTokenQuerySet:
@@ -97,24 +118,29 @@ def _may_repeat(device: IssuedToken, attempt_hash: bytes | None) -> bool:
     """Whether the previous refresh token may get the current pair again.
 
     Within REFRESH_GRACE it always may, because several tabs may refresh at once. After that, the
-    answer must have been lost: no request has used the current generation. And it must be the same
-    attempt that made this generation. Requests without an attempt count as the same.
+    answer must have been lost: no request has used the current generation. And the key must be that
+    of the attempt that made this generation. A client without keys has the grace alone, because a
+    thief without one would pass for it.
     """
     if device.now - device.rotated_at <= settings.REFRESH_GRACE:
         return True
-    stored = device.attempt_hash or b""
-    return not device.confirmed and compare_digest(stored, attempt_hash or b"")
+    if device.confirmed or device.attempt_hash is None or attempt_hash is None:
+        return False
+    return compare_digest(device.attempt_hash, attempt_hash)
 
 
 def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
     """End a device whose refresh token was reused, and keep who came second.
 
-    `rotated_at`, `rotated_ip` and `rotated_user_agent` already hold who came first. No other place
-    learns of a reuse, so the log and the owner are told here.
+    `rotated_at`, `rotated_ip` and `rotated_user_agent` already hold who came first. The note names
+    both clients, so that no list has to parse their user agents again. No other place learns of a
+    reuse, so the log and the owner are told here.
     """
     ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
         revoked_at=Now(),
         revoked_reason=Reason.REUSE,
+        revoked_note=reuse_note(device, device.now, client.ip_address, client.user_agent),
+        alarm=IssuedToken.Alarm.REUSE,
         alarm_at=Now(),
         alarm_ip=client.ip_address,
         alarm_client=client.user_agent,

@@ -1,6 +1,7 @@
 """Rotation: one successor, the same answer for a lost one, and an alarm for a reuse."""
 
 import logging
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -11,6 +12,7 @@ from tokens.models import IssuedToken
 
 CHALLENGE = 'Bearer realm="api", error="invalid_token"'
 OKHTTP = "okhttp/4.12.0"
+KEY, OTHER_KEY = "a key of an attempt", "a key of another one"
 
 
 def refresh(client, token=None, key=None, **headers):
@@ -82,7 +84,7 @@ def test_grace_covers_a_confirmed_generation(phone, age):
     assert refresh(phone).status_code == 200
 
 
-@pytest.mark.parametrize("key", [None, "", "a key", "\u00e9"])
+@pytest.mark.parametrize("key", ["a key of 16 char", "\u00e9" * 16, KEY])
 def test_lost_answer_is_given_again_to_the_same_attempt_after_the_grace(phone, age, key):
     first = refresh(phone, key=key).json()
     age(phone.device, days=2)
@@ -95,15 +97,26 @@ def test_lost_answer_is_given_again_to_the_same_attempt_after_the_grace(phone, a
 
 
 def test_lost_answer_repeats_the_same_bytes_after_the_grace(phone, age):
-    refresh(phone, key="k")
+    refresh(phone, key=KEY)
     age(phone.device, minutes=10)
 
-    answers = {refresh(phone, key="k").json()["refresh_token"] for _ in range(3)}
+    answers = {refresh(phone, key=KEY).json()["refresh_token"] for _ in range(3)}
 
     assert len(answers) == 1
 
 
-@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("a", None), (None, "b"), ("", None)])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (KEY, OTHER_KEY),
+        (KEY, None),
+        (None, KEY),
+        ("", None),
+        (None, None),
+        ("", ""),
+        (KEY[:15], KEY[:15]),
+    ],
+)
 def test_another_attempt_after_the_grace_is_a_reuse(phone, age, first, second):
     refresh(phone, key=first)
     age(phone.device, seconds=31)
@@ -114,14 +127,74 @@ def test_another_attempt_after_the_grace_is_a_reuse(phone, age, first, second):
 
 @pytest.mark.asvs("10.4.5")
 def test_token_that_was_confirmed_is_a_reuse_after_the_grace(phone, age):
-    rotated = refresh(phone, key="k").json()
+    rotated = refresh(phone, key=KEY).json()
     phone.get("me", authorization=f"Bearer {rotated['access_token']}")
     age(phone.device, seconds=31)
 
-    assert_refused(refresh(phone, key="k"), "refresh_invalid")
+    assert_refused(refresh(phone, key=KEY), "refresh_invalid")
     assert_refused(
         phone.get("me", authorization=f"Bearer {rotated['access_token']}"), "device_revoked"
     )
+
+
+@pytest.mark.asvs("10.4.5")
+def test_client_without_keys_and_a_thief_are_told_apart_at_once(phone, api, age, settings):
+    """Also if the thief uses nothing before the client does, and neither sends a key."""
+    settings.REFRESH_GRACE = timedelta(0)
+    thief, copy = api(), phone.pair["refresh_token"]
+    thief.keep(refresh(thief, copy).json())
+    age(phone.device, seconds=1)
+
+    assert_refused(refresh(phone, copy), "refresh_invalid")
+    assert_refused(thief.get("me"), "device_revoked")
+    assert phone.device.alarm == "reuse"
+
+
+@pytest.mark.parametrize("rotations", [2, 3, 4])
+def test_key_of_the_rotation_before_counts_as_none(phone, age, rotations):
+    """A client that always sends the same key has none, however often it sends it."""
+    for _ in range(rotations - 1):
+        phone.keep(refresh(phone, key=KEY).json())
+    refresh(phone, key=KEY)
+    age(phone.device, seconds=31)
+
+    assert_refused(refresh(phone, key=KEY), "refresh_invalid")
+
+
+@pytest.mark.parametrize(
+    ("address", "agent", "is_lost"),
+    [
+        ("127.0.0.9", OKHTTP, True),
+        ("127.0.1.9", OKHTTP, False),
+        ("127.0.0.1", "curl/8.5.0", False),
+        ("", OKHTTP, False),
+    ],
+)
+def test_reuse_by_what_looks_like_the_same_device_is_probably_a_lost_answer(
+    api, alice, age, address, agent, is_lost
+):
+    phone, laptop = api(alice), api(alice)
+    refresh(phone, **{"user-agent": OKHTTP})
+    age(phone.device, seconds=31)
+    refresh(api(REMOTE_ADDR=address), phone.pair["refresh_token"], **{"user-agent": agent})
+
+    [listed] = laptop.get("devices?state=revoked").json()["results"]
+    assert ("probably an answer was lost" in listed["revoked_note"]) is is_lost
+    assert phone.get("me").json()["note"] == ""  # the thief reads this as well
+
+
+def test_user_agents_of_a_reuse_are_parsed_when_it_is_written(
+    phone, age, api, alice, browser, monkeypatch
+):
+    page = browser(alice)
+    refresh(phone, **{"user-agent": OKHTTP})
+    age(phone.device, seconds=31)
+    refresh(phone, **{"user-agent": "curl/8.5.0"})
+
+    calls = []
+    monkeypatch.setattr("tokens.user_agents.ua_parser.parse", calls.append)
+    assert "from 127.0.0.1 by curl." in page.get("/devices/").content.decode()
+    assert calls == []
 
 
 @pytest.mark.asvs("10.4.5")
@@ -337,10 +410,10 @@ def test_revoked_device_is_told_so_with_the_note_of_staff(phone, alice, root):
 def test_answer_is_not_given_again_to_a_device_that_ended(phone, alice, root):
     """Neither within the grace nor to the same attempt."""
     old = phone.pair["refresh_token"]
-    assert refresh(phone, old, key="k").status_code == 200
+    assert refresh(phone, old, key=KEY).status_code == 200
     flows.revoke_for_user(alice, alice.devices.all(), by=root)
 
-    assert_refused(refresh(phone, old, key="k"), "device_revoked")
+    assert_refused(refresh(phone, old, key=KEY), "device_revoked")
 
 
 # Costs

@@ -108,6 +108,7 @@ class Row:
     generation: int = 1
     confirmed: bool = False
     attempt: str | None = None
+    is_spent: bool = False
     revoked: str = ""
 
     def __post_init__(self):
@@ -157,7 +158,8 @@ class Row:
             self.advance(key, now)
             self.see(now)
             return ""
-        lost = not self.confirmed and self.attempt == key
+        is_same = key is not None and self.attempt == key and not self.is_spent
+        lost = not self.confirmed and is_same
         if token.generation == self.generation - 1 and (now - self.rotated_at <= GRACE or lost):
             return ""
         self.revoked = self.revoked or "reuse"
@@ -167,7 +169,13 @@ class Row:
         self.generation += 1
         self.rotated_at = now
         self.confirmed = False
+        self.is_spent = key is not None and key == self.attempt
         self.attempt = key
+
+    def attempt_hash(self):
+        """The row tells a key that came twice in a row from one that came once."""
+        kept = self.attempt and signing.hash_handle(self.attempt)
+        return signing.hash_handle(kept.hex()) if self.is_spent else kept
 
     def columns(self):
         """What the row must be, as far as the rules say."""
@@ -175,7 +183,7 @@ class Row:
             "generation": self.generation,
             "rotated_at": self.rotated_at,
             "confirmed": self.confirmed,
-            "attempt_hash": self.attempt and signing.hash_handle(self.attempt),
+            "attempt_hash": self.attempt_hash(),
             "last_seen_at": self.last_seen_at,
             "idle_at": self.idle_at,
             "expires_at": self.expires_at,
@@ -188,7 +196,8 @@ class Row:
 
 class HonestClients(RuleBasedStateMachine):
     """A client that keeps the rules of docs/api.md, on a bad network, is never signed out but by
-    its owner, by staff, by its age, or by a database that was put back."""
+    its owner, by staff, by its age, or by a database that was put back. One that sends no keys is
+    also signed out if an answer is lost for longer than the grace."""
 
     def __init__(self, user, clock):
         super().__init__()
@@ -360,12 +369,15 @@ class HonestClients(RuleBasedStateMachine):
             yield from ("token_expired", "device_idle")
         if self.was_put_back:
             yield from ("token_invalid", "token_expired", "device_idle")
+        if self.row.revoked == "reuse" and not self.sends_keys:
+            # An answer was lost, and the grace has passed.
+            yield from ("device_revoked", "refresh_invalid")
 
     def new_key(self):
         """Keep the key beside the token until an answer comes."""
         if not self.is_waiting:
             self.is_waiting = True
-            self.pending = f"key {next(self.numbers)}" if self.sends_keys else None
+            self.pending = f"the key of attempt {next(self.numbers)}" if self.sends_keys else None
             self.asked_at = self.clock.now
         return self.pending
 
@@ -576,7 +588,7 @@ class Thieves(HonestClients):
     @precondition(lambda self: self.loot)
     @rule(
         which=st.integers(0, 3),
-        key=st.sampled_from([None, "the thief's", "copied"]),
+        key=st.sampled_from([None, "the key of the thief", "copied"]),
         waits_for_use=st.booleans(),
     )
     def use_the_copy(self, which, key, waits_for_use):
@@ -603,22 +615,20 @@ class Thieves(HonestClients):
     @rule(
         age=st.integers(0, 2),
         thief_is_first=st.booleans(),
-        key=st.sampled_from([None, "the thief's"]),
+        key=st.sampled_from([None, "the key of the thief"]),
     )
     def both_go_on(self, age, thief_is_first, key):
-        """Outside the grace, it comes out. A client without keys has to be heard of for that; one
-        with keys need not, and neither need the thief."""
+        """Outside the grace, it comes out, whoever comes first and whether or not either of them
+        uses what it gets."""
         self.steal(age)
         if not self.both_can():
             return
         for turn in range(4):
             self.clock.now += GRACE + TICK
             if (turn + thief_is_first) % 2:
-                self.abuse(self.loot[-1], key, uses=not self.sends_keys)
+                self.abuse(self.loot[-1], key, uses=False)
             elif self.access:
                 self.refresh_now()
-                if self.access and not self.sends_keys:
-                    self.use_now()
         assert self.row.revoked == "reuse"
 
     def both_can(self):
