@@ -30,6 +30,7 @@ def pytest_configure():
         "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
         "ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
         "SITE_URL": "https://testserver",
+        "DEFAULT_FROM_EMAIL": "Guestlist <guestlist@testserver.example>",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
     }
     django.setup()

@@ -1,7 +1,11 @@
-"""System checks of the settings for attempts to sign in."""
+"""System checks of how people sign in, and of the settings for attempts to sign in."""
 
 from django.conf import settings
 from django.core.checks import Error, register
+from django.utils.module_loading import import_string
+
+from accounts.backends import RoleBackend
+from accounts.hashers import Argon2PasswordHasher
 
 
 @register()
@@ -15,3 +19,42 @@ def check_delays(app_configs, **kwargs):
             id="accounts.E001",
         )
     ]
+
+
+@register()
+def check_backends(app_configs, **kwargs):
+    """Refuse another backend: a password tried there would not be counted."""
+    paths = settings.AUTHENTICATION_BACKENDS
+    others = [path for path in paths if not is_subclass(path, RoleBackend)]
+    if paths and not others:
+        return []
+    return [
+        Error(
+            f"AUTHENTICATION_BACKENDS must hold RoleBackend alone, not {others}.",
+            hint="It limits the attempts and asks for roles. Use accounts.backends.RoleBackend.",
+            id="accounts.E002",
+        )
+    ]
+
+
+@register()
+def check_hashers(app_configs, **kwargs):
+    """Refuse another hasher as the first: new passwords are hashed with it."""
+    if is_subclass(next(iter(settings.PASSWORD_HASHERS), ""), Argon2PasswordHasher):
+        return []
+    return [
+        Error(
+            "PASSWORD_HASHERS must begin with Guestlist's Argon2PasswordHasher.",
+            hint="Put accounts.hashers.Argon2PasswordHasher first, and others after it.",
+            id="accounts.E003",
+        )
+    ]
+
+
+def is_subclass(path: str, parent: type) -> bool:
+    """Whether `path` can be imported and is `parent`, or a class that is derived from it."""
+    try:
+        found = import_string(path)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, parent)

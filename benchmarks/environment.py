@@ -19,6 +19,7 @@ def configure(settings_module: str) -> None:
         "SECRET_KEY": secrets.token_urlsafe(64),
         "JWT_SIGNING_KEYS": json.dumps({"keys": [generate_signing_key()]}),
         "SITE_URL": "https://testserver",
+        "DEFAULT_FROM_EMAIL": "Guestlist <guestlist@testserver.example>",
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
         "EMAIL_URL": "dummy://",

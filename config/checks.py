@@ -1,14 +1,21 @@
-"""A system check of the site, and the run of the project's checks when a server starts."""
+"""System checks of the site, and the run of the project's checks when a server starts.
+
+They read settings alone. So an outage of another part, such as the database, stops no start.
+"""
 
 import logging
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
-from django.core.checks import Error, register
+from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import is_loopback
 
 logger = logging.getLogger(__name__)
 OURS = ("accounts.", "config.", "tokens.")  # prefixes of the ids of the project's checks
+CLIENT_ADDRESS = "config.middleware.ClientAddressMiddleware"
 
 
 @register()
@@ -28,17 +35,91 @@ def check_transactions(app_configs, **kwargs):
     ]
 
 
+@register()
+def check_client_address(app_configs, **kwargs):
+    """Refuse a middleware that would see, count or log an address that the client made up."""
+    if settings.MIDDLEWARE[:1] == [CLIENT_ADDRESS]:
+        return []
+    return [
+        Error(
+            "MIDDLEWARE must begin with ClientAddressMiddleware.",
+            hint=f"Put {CLIENT_ADDRESS} first. It believes the headers of TRUSTED_PROXIES alone.",
+            id="config.E002",
+        )
+    ]
+
+
+@register()
+def check_what_can_be_meant(app_configs, **kwargs):
+    """Warn of what is unsafe on most sites, and right on some."""
+    http = [one for one in settings.CORS_ALLOWED_ORIGINS if _is_plain_http(one)]
+    wild = [one for one in settings.CSRF_TRUSTED_ORIGINS if "*" in one]
+    secure = settings.SECURE_SSL_REDIRECT and settings.SESSION_COOKIE_SECURE
+    unsafe = {
+        "config.W001": (
+            "*" in settings.ALLOWED_HOSTS,
+            "ALLOWED_HOSTS allows every host.",
+            "Name the hosts of this site. Otherwise the proxy in front must check the host.",
+        ),
+        "config.W002": (
+            getattr(settings, "CORS_ALLOW_ALL_ORIGINS", False),
+            "CORS_ALLOWED_ORIGINS opens the API to the scripts of every site.",
+            "Name the origins of your clients.",
+        ),
+        "config.W003": (
+            http,
+            f"CORS_ALLOWED_ORIGINS holds plain http: {', '.join(http)}.",
+            "Use https. Whoever is on the wire can change the scripts of an http page.",
+        ),
+        "config.W004": (
+            wild,
+            f"CSRF_TRUSTED_ORIGINS trusts every subdomain: {', '.join(wild)}.",
+            "Name the origins, if a subdomain is not yours alone.",
+        ),
+        "config.W005": (
+            settings.DEBUG and not all(map(_is_here, settings.DATABASES.values())),
+            "DEBUG is on, and DATABASE_URL names the database of another host.",
+            "DEBUG shows settings and data to strangers. Turn it off, or use a database of here.",
+        ),
+        "config.W006": (
+            not settings.DEBUG and not secure,
+            "SECURE_SSL_REDIRECT or SESSION_COOKIE_SECURE is off.",
+            "Turn both on. If a proxy ends TLS, name it in TRUSTED_PROXIES.",
+        ),
+        "config.W007": (
+            not settings.DEBUG and settings.EMAIL_BACKEND.endswith(".ConsoleBackend"),
+            "EMAIL_URL prints mails, with their links, and sends none.",
+            "Name a mail server: submission://user:password@host:587",
+        ),
+    }
+    return [
+        Warning(message, hint=hint, id=id)
+        for id, (is_unsafe, message, hint) in unsafe.items()
+        if is_unsafe
+    ]
+
+
 def check_at_start() -> None:
     """Run the project's checks. Raise ImproperlyConfigured on an error, and log each warning.
 
     Called when the WSGI or ASGI application is made, because servers run no checks by themselves.
+    What SILENCED_SYSTEM_CHECKS silences stays silent; that it does so is logged.
     """
-    found = [
-        message
-        for message in checks.run_checks()
-        if str(message.id).startswith(OURS) and not message.is_silenced()
-    ]
-    if errors := [str(message) for message in found if message.is_serious()]:
+    found = [message for message in checks.run_checks() if (message.id or "").startswith(OURS)]
+    heard = [message for message in found if not message.is_silenced()]
+    if errors := [str(message) for message in heard if message.is_serious()]:
         raise ImproperlyConfigured("\n".join(errors))
     for message in found:
-        logger.warning("unsafe configuration", extra={"check": message.id, "what": message.msg})
+        event = "check silenced" if message.is_silenced() else "unsafe configuration"
+        logger.warning(event, extra={"check": message.id, "what": message.msg})
+
+
+def _is_plain_http(origin: str) -> bool:
+    url = urlsplit(origin)
+    return url.scheme == "http" and not is_loopback(url.hostname or "")
+
+
+def _is_here(database: dict) -> bool:
+    """Whether a database is a file, or reached by a Unix socket or a loopback address."""
+    host = database.get("HOST") or ""
+    return not host or host.startswith("/") or is_loopback(host)

@@ -5,53 +5,28 @@ by default: no DEBUG, no host, no built-in secret. A duration is a number of sec
 environment, and a `timedelta` here.
 """
 
-import ipaddress
 import os
-import sqlite3
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from corsheaders.defaults import default_headers
-from django.core.exceptions import ImproperlyConfigured
-from environs import Env, validate
 
+from config import environment
+from config.databases import read_database
+from config.environment import duration, env, number, words
 from tokens.keys import DevelopmentKeys, read_signing_keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = Env()
-
-
-def duration(name: str, default: timedelta, *, minimum: int = 1) -> timedelta:
-    """The variable `name` as a timedelta. It is whole seconds, from `minimum` to ten years."""
-    seconds = int(default.total_seconds())
-    ten_years = int(timedelta(days=3650).total_seconds())
-    allowed = validate.Range(min=minimum, max=ten_years)
-    return timedelta(seconds=env.int(name, seconds, validate=allowed))
-
-
-def number(name: str, default: int) -> int:
-    """The variable `name`, a whole number from one up."""
-    return env.int(name, default, validate=validate.Range(min=1))
-
-
-def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
-    """The comma-separated variable `name`, each item stripped of spaces and then read."""
-    try:
-        items: list[str] = env.list(name, [])
-        return [read(item.strip()) for item in items]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name}: {error}") from None
-
+_minute, _hour, _day = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 # The site
 
 DEBUG = env.bool("DEBUG", False)
-ALLOWED_HOSTS = words("ALLOWED_HOSTS")
-SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000" if DEBUG else "").rstrip("/")
-if not SITE_URL.startswith(("https://", "http://")):
-    raise ImproperlyConfigured("SITE_URL must be the address of this site, https://example.org")
+ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS")
+SITE_URL = environment.site(
+    "SITE_URL", "http://127.0.0.1:8000" if DEBUG else "", ALLOWED_HOSTS, debug=DEBUG
+)
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -109,51 +84,10 @@ TEMPLATES = [
 ]
 
 # Data
-_database = env.dj_db_url(
-    "DATABASE_URL",
-    f"sqlite:///{BASE_DIR / 'db.sqlite3'}",
-    conn_max_age=600,
-)
-DATABASES = {"default": _database}
-_database.setdefault("OPTIONS", {})
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise ImproperlyConfigured("DATABASE_URL: SQLite must be 3.35 or newer (RETURNING)")
-    # IMMEDIATE: a writer waits at BEGIN. Otherwise a transaction that first reads and then writes
-    # could fail. `synchronous` stays FULL, SQLite's default, so an answered revocation survives a
-    # power cut. `cache_size` keeps 16 MB of often used pages in memory instead of 2, above all of
-    # indexes.
-    _database["OPTIONS"] |= {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-16384",
-    }
-    # Tests run on a file. A database in memory has no WAL, and other processes cannot open it.
-    _path = Path(_database["NAME"])
-    _database["TEST"] = {"NAME": _path.with_name(f"test-{_path.name}")}
-elif _database["ENGINE"] == "django.db.backends.postgresql":
-    # The conditional updates rely on READ COMMITTED: they update no row where a stricter level
-    # raises an error. The level is set here, because a server may have another default.
-    from django.db.backends.postgresql.psycopg_any import IsolationLevel
-
-    # Parameters are sent apart from the SQL, so the server can keep the plan of a repeated query,
-    # from the sixth time on a connection.
-    _database["OPTIONS"] |= {
-        "isolation_level": IsolationLevel.READ_COMMITTED,
-        "server_side_binding": True,
-        "prepare_threshold": 5,
-    }
-    # Seconds. A server that does not answer by then is gone: a request answers 503.
-    _database["OPTIONS"].setdefault("connect_timeout", 10)
-    # Each request tests its connection first. So no request fails after the server restarted, or
-    # after a firewall forgot the connection. This costs one round trip a request. A pool makes the
-    # same test, and is no quicker where a worker has one thread.
-    _database["CONN_HEALTH_CHECKS"] = True
-else:
-    raise ImproperlyConfigured("DATABASE_URL must be of SQLite or PostgreSQL")
+DATABASES = {"default": read_database(f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-_redis_url = env.str("REDIS_URL", "")
+_redis_url = environment.server("REDIS_URL", ("redis", "rediss", "unix"))
 if _redis_url:
     CACHES = {
         "default": {
@@ -177,9 +111,7 @@ STORAGES = {
 # With DEBUG on, the first start makes keys and stores them in a file, so that devices stay signed
 # in after a restart. With DEBUG off, both must be given.
 _development = DevelopmentKeys(BASE_DIR / ".dev-keys.json") if DEBUG else None
-SECRET_KEY = env.str("SECRET_KEY", "") or (_development.secret_key if _development else "")
-if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5:
-    raise ImproperlyConfigured("SECRET_KEY must be set, at random, to at least 50 characters")
+SECRET_KEY = environment.secret("SECRET_KEY", _development.secret_key if _development else "")
 
 _signing_keys_file = env.path("JWT_SIGNING_KEYS_FILE", None)
 JWT_SIGNING_KEYS = read_signing_keys(
@@ -187,14 +119,14 @@ JWT_SIGNING_KEYS = read_signing_keys(
     _signing_keys_file,
     _development,
 )
-JWT_ISSUER = env.str("JWT_ISSUER", SITE_URL)
-JWT_AUDIENCE = env.str("JWT_AUDIENCE", SITE_URL)
+JWT_ISSUER = environment.text("JWT_ISSUER", SITE_URL)
+JWT_AUDIENCE = environment.text("JWT_AUDIENCE", SITE_URL)
 
 # People
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
 PASSWORD_HASHERS = ["accounts.hashers.Argon2PasswordHasher"]
-PASSWORD_MIN_LENGTH = env.int("PASSWORD_MIN_LENGTH", 15, validate=validate.Range(min=8, max=256))
+PASSWORD_MIN_LENGTH = number("PASSWORD_MIN_LENGTH", 15, minimum=8, maximum=256)
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -207,35 +139,42 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 PASSWORD_CONTEXT_WORDS = words("PASSWORD_CONTEXT_WORDS")
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
-LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5)
-LOGIN_ATTEMPTS_PER_ADDRESS = number("LOGIN_ATTEMPTS_PER_ADDRESS", 50)
-LOGIN_ATTEMPTS_PER_ACCOUNT = number("LOGIN_ATTEMPTS_PER_ACCOUNT", 10)
-LOGIN_WINDOW = duration("LOGIN_WINDOW", timedelta(minutes=15))
-LOGIN_DELAY = duration("LOGIN_DELAY", timedelta(seconds=30))
-LOGIN_MAX_DELAY = duration("LOGIN_MAX_DELAY", timedelta(hours=1))
-SIGNUPS_PER_HOUR = number("SIGNUPS_PER_HOUR", 20)
-RESET_MAILS_PER_HOUR = number("RESET_MAILS_PER_HOUR", 5)
-MAILS_PER_HOUR = number("MAILS_PER_HOUR", 20)
-MAX_CONCURRENT_HASHES = number("MAX_CONCURRENT_HASHES", os.cpu_count() or 1)
+LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5, maximum=100)
+LOGIN_ATTEMPTS_PER_ADDRESS = number("LOGIN_ATTEMPTS_PER_ADDRESS", 50, maximum=10_000)
+LOGIN_ATTEMPTS_PER_ACCOUNT = number("LOGIN_ATTEMPTS_PER_ACCOUNT", 10, maximum=100)
+_waits = {"minimum": timedelta(seconds=1), "maximum": _day}
+LOGIN_WINDOW = duration("LOGIN_WINDOW", 15 * _minute, **_waits)
+LOGIN_DELAY = duration("LOGIN_DELAY", timedelta(seconds=30), **_waits)
+LOGIN_MAX_DELAY = duration("LOGIN_MAX_DELAY", _hour, **_waits)
+SIGNUPS_PER_HOUR = number("SIGNUPS_PER_HOUR", 20, maximum=10_000)
+RESET_MAILS_PER_HOUR = number("RESET_MAILS_PER_HOUR", 5, maximum=100)
+MAILS_PER_HOUR = number("MAILS_PER_HOUR", 20, maximum=1000)
+MAX_CONCURRENT_HASHES = number("MAX_CONCURRENT_HASHES", min(os.cpu_count() or 1, 64), maximum=64)
 PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 
 # Devices
-ACCESS_TOKEN_LIFETIME = duration("ACCESS_TOKEN_LIFETIME", timedelta(minutes=5))
-DEVICE_IDLE_TIMEOUT = duration("DEVICE_IDLE_TIMEOUT", timedelta(days=14))
-DEVICE_LIFETIME = duration("DEVICE_LIFETIME", timedelta(days=30))
-STAFF_BROWSER_IDLE_TIMEOUT = duration("STAFF_BROWSER_IDLE_TIMEOUT", timedelta(hours=1))
-STAFF_BROWSER_LIFETIME = duration("STAFF_BROWSER_LIFETIME", timedelta(hours=12))
-REFRESH_GRACE = duration("REFRESH_GRACE", timedelta(seconds=30), minimum=0)
-STEP_UP_MAX_AGE = duration("STEP_UP_MAX_AGE", timedelta(minutes=15))
-MAX_DEVICES_PER_USER = number("MAX_DEVICES_PER_USER", 20)
-DEVICE_RETENTION = duration("DEVICE_RETENTION", timedelta(days=28), minimum=0)
-GEOIP_PATH = env.str("GEOIP_PATH", "")
+ACCESS_TOKEN_LIFETIME = duration(
+    "ACCESS_TOKEN_LIFETIME", 5 * _minute, minimum=_minute, maximum=15 * _minute
+)
+_lifetimes = {"minimum": _hour, "maximum": 400 * _day}
+DEVICE_IDLE_TIMEOUT = duration("DEVICE_IDLE_TIMEOUT", 14 * _day, **_lifetimes)
+DEVICE_LIFETIME = duration("DEVICE_LIFETIME", 30 * _day, **_lifetimes)
+_of_staff = {"minimum": _minute, "maximum": 7 * _day}
+STAFF_BROWSER_IDLE_TIMEOUT = duration("STAFF_BROWSER_IDLE_TIMEOUT", _hour, **_of_staff)
+STAFF_BROWSER_LIFETIME = duration("STAFF_BROWSER_LIFETIME", 12 * _hour, **_of_staff)
+REFRESH_GRACE = duration(
+    "REFRESH_GRACE", timedelta(seconds=30), minimum=timedelta(0), maximum=_minute
+)
+STEP_UP_MAX_AGE = duration("STEP_UP_MAX_AGE", 15 * _minute, minimum=_minute, maximum=_hour)
+MAX_DEVICES_PER_USER = number("MAX_DEVICES_PER_USER", 20, maximum=1000)
+DEVICE_RETENTION = duration("DEVICE_RETENTION", 28 * _day, minimum=_day, maximum=3650 * _day)
+GEOIP_PATH = environment.file("GEOIP_PATH")
 
 # The network
-TRUSTED_PROXIES = words("TRUSTED_PROXIES", ipaddress.ip_network)
+TRUSTED_PROXIES = environment.networks("TRUSTED_PROXIES")
 if TRUSTED_PROXIES:
     # ClientAddressMiddleware removes this header from the requests of all other peers.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -251,7 +190,7 @@ SESSION_COOKIE_AGE = int(DEVICE_LIFETIME.total_seconds())
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 CSRF_COOKIE_NAME = "__Host-csrftoken" if SESSION_COOKIE_SECURE else "csrftoken"
 CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
-CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
+CSRF_TRUSTED_ORIGINS = environment.trusted_origins("CSRF_TRUSTED_ORIGINS")
 # Messages are in the session, because Django's own cookie for them has no `__Host-` prefix.
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 X_FRAME_OPTIONS = "DENY"
@@ -259,7 +198,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 # No view takes a file. Without this limit Django would write a file of any size to disk.
 DATA_UPLOAD_MAX_NUMBER_FILES = 0
 
-CORS_ALLOWED_ORIGINS = words("CORS_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = environment.open_origins("CORS_ALLOWED_ORIGINS")
+CORS_ALLOW_ALL_ORIGINS = CORS_ALLOWED_ORIGINS == ["*"]
+if CORS_ALLOW_ALL_ORIGINS:
+    CORS_ALLOWED_ORIGINS = []
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
 CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After"]
@@ -301,13 +243,11 @@ SPECTACULAR_SETTINGS = {
 }
 
 # Mail and logs
-_email = env.dj_email_url("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
-if "EMAIL_BACKEND" not in _email:
-    raise ImproperlyConfigured("EMAIL_URL must be smtp://, submission:// or console://")
+_email = environment.mail_server("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
 EMAIL_BACKEND = {
     "django.core.mail.backends.smtp.EmailBackend": "accounts.mail.BackgroundSMTPBackend",
     "django.core.mail.backends.console.EmailBackend": "accounts.mail.ConsoleBackend",
-}.get(_email["EMAIL_BACKEND"], _email["EMAIL_BACKEND"])
+}[_email["EMAIL_BACKEND"]]
 EMAIL_HOST = _email["EMAIL_HOST"] or "localhost"
 EMAIL_PORT = _email["EMAIL_PORT"] or 25
 EMAIL_HOST_USER = _email["EMAIL_HOST_USER"] or ""
@@ -315,7 +255,9 @@ EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _email["EMAIL_USE_TLS"]
 EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>")
+DEFAULT_FROM_EMAIL = environment.sender(
+    "DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>" if DEBUG else ""
+)
 
 # Each line is a JSON object; with DEBUG on it is text for people. docs/security.md lists what is
 # logged, and when. Of Django's own lines about requests only those of a 5xx are kept, because the
@@ -325,7 +267,12 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "json": {"()": "config.logs.JSONFormatter"},
-        "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+        "plain": {
+            "()": "logging.Formatter",
+            "fmt": "{asctime} {levelname} {name} {message} {check}",
+            "style": "{",
+            "defaults": {"check": ""},
+        },
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "plain" if DEBUG else "json"},

@@ -12,7 +12,4 @@ class TokensConfig(AppConfig):
 
     def ready(self):
         # Imported here, because checks, lookups and receivers register themselves on import.
-        from tokens import checks, lookups, receivers, signing  # noqa: F401
-
-        # Read the keys now, so that an unusable key stops the start of a server or a command.
-        signing.key_ring()
+        from tokens import checks, lookups, receivers  # noqa: F401

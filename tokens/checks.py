@@ -2,6 +2,13 @@
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from rest_framework.settings import api_settings
+
+from accounts.checks import is_subclass
+from tokens import authentication, signing
+from tokens.keys import key_material
+from tokens.middleware import DeviceMiddleware
 
 ENDS_ANYWAY = "A device ends at its lifetime at the latest. Lower the timeout."
 
@@ -50,3 +57,44 @@ def check_session_engine(app_configs, **kwargs):
             id="tokens.W001",
         )
     ]
+
+
+@register()
+def check_signing_keys(app_configs, **kwargs):
+    """Refuse keys that cannot be used, or that somebody without them could know."""
+    hint = "Make a key with: python manage.py generate_signing_key"
+    try:
+        signing.key_ring()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint=hint, id="tokens.E005")]
+    used = {key.encode() for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)}
+    for jwk in settings.JWT_SIGNING_KEYS:
+        if used & (key_material(jwk) | {str(jwk.get("k")).encode()}):
+            message = "JWT_SIGNING_KEYS: a key is the same as SECRET_KEY."
+            return [Error(message, hint=hint, id="tokens.E006")]
+    return []
+
+
+@register()
+def check_wiring(app_configs, **kwargs):
+    """Refuse a wiring in which somebody could be signed in without a live device."""
+    found = []
+    if sum(is_subclass(path, DeviceMiddleware) for path in settings.MIDDLEWARE) != 1 or (
+        "django.contrib.auth.middleware.AuthenticationMiddleware" in settings.MIDDLEWARE
+    ):
+        message = "MIDDLEWARE must hold DeviceMiddleware once, in place of Django's."
+        hint = "Use tokens.middleware.DeviceMiddleware. Django's asks no device."
+        found.append(Error(message, hint=hint, id="tokens.E007"))
+    ours = (
+        authentication.IssuedTokenAuthentication,
+        authentication.BrowserDeviceAuthentication,
+    )
+    others = [
+        one for one in api_settings.DEFAULT_AUTHENTICATION_CLASSES if not issubclass(one, ours)
+    ]
+    if others:
+        names = ", ".join(sorted(one.__name__ for one in others))
+        message = f"DEFAULT_AUTHENTICATION_CLASSES lets in without a device: {names}."
+        hint = "Keep the two classes of tokens.authentication. Others belong to single views."
+        found.append(Error(message, hint=hint, id="tokens.E008"))
+    return found

@@ -20,6 +20,7 @@ from jwt.utils import base64url_decode, base64url_encode
 # must answer the same bytes.
 KEY_TYPES = {"HS256": "oct", "EdDSA": "OKP"}
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
+MIN_DIFFERENT_BYTES = 16  # random keys have more
 KID = re.compile(r"[ -~]{1,64}")
 
 ACCESS = "at+jwt"  # RFC 9068
@@ -61,8 +62,8 @@ class KeyRing:
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
         """Read the JWKs. Raise ImproperlyConfigured if there is none, or if one is not usable.
 
-        The first one must be private, and each one needs a `kid` of its own. The message of the
-        error holds no key.
+        The first one must be private. Each one needs a `kid` and a secret of its own. The message
+        of the error holds no key.
         """
         keys = [read_key(jwk, position) for position, jwk in enumerate(jwks, 1)]
         if not keys:
@@ -71,6 +72,9 @@ class KeyRing:
             raise ImproperlyConfigured("JWT_SIGNING_KEYS: key 1 signs and has no private part")
         if len({key.kid for key in keys}) < len(keys):
             raise ImproperlyConfigured("JWT_SIGNING_KEYS: two keys share a kid")
+        materials = [key_material(jwk) for jwk in jwks]
+        if len(set().union(*materials)) < sum(map(len, materials)):
+            raise ImproperlyConfigured("JWT_SIGNING_KEYS: two keys are the same under two kids")
         self.signing_key = keys[0]
         self.headers = {key.header(typ): (key, typ) for key in keys for typ in (ACCESS, REFRESH)}
 
@@ -89,10 +93,14 @@ def read_key(jwk: Any, position: int) -> SigningKey:
         raise ImproperlyConfigured(f"{where} needs a kid of 1 to 64 printable ASCII characters")
     if not isinstance(alg, str) or alg not in KEY_TYPES or jwk.get("kty") != KEY_TYPES[alg]:
         raise ImproperlyConfigured(f"{where} must be HS256 (kty oct) or EdDSA (kty OKP)")
-    if alg == "HS256" and _secret_length(jwk) < MIN_SECRET_BYTES:
+    if alg == "HS256" and sum(map(len, key_material(jwk))) < MIN_SECRET_BYTES:
         raise ImproperlyConfigured(f"{where} is shorter than {MIN_SECRET_BYTES} bytes")
     if alg == "EdDSA" and jwk.get("crv") != "Ed25519":
         raise ImproperlyConfigured(f"{where} must be on the curve Ed25519")
+    if any(len(set(part)) < MIN_DIFFERENT_BYTES for part in key_material(jwk)):
+        raise ImproperlyConfigured(
+            f"{where} can be guessed: it has fewer than {MIN_DIFFERENT_BYTES} different bytes"
+        )
     try:
         key = jwt.PyJWK(jwk)
         prepared = key.Algorithm.prepare_key(key.key)
@@ -167,6 +175,8 @@ def read_signing_keys(
             value = path.read_text()
         except OSError as error:
             raise ImproperlyConfigured(f"JWT_SIGNING_KEYS_FILE: {error}") from None
+        except ValueError:
+            raise ImproperlyConfigured("JWT_SIGNING_KEYS_FILE is not a file of text") from None
     if not value and development:
         value = development.signing_keys
     if not value:
@@ -183,9 +193,13 @@ def read_signing_keys(
     return keys
 
 
-def _secret_length(jwk: dict[str, Any]) -> int:
-    """The length of an `oct` key in bytes; 0 if it is missing or cannot be decoded."""
-    try:
-        return len(base64url_decode(jwk["k"]))
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return 0
+def key_material(jwk: dict[str, Any]) -> set[bytes]:
+    """The bytes of the secret and of the public parts of a JWK, without those that do not decode.
+
+    The parts are `k` of a shared secret, `d` and `x` of a key pair.
+    """
+    material = set()
+    for name in ("k",) if jwk.get("kty") == "oct" else ("d", "x"):
+        with contextlib.suppress(KeyError, ValueError, TypeError, AttributeError):
+            material.add(base64url_decode(jwk[name]))
+    return material

@@ -1,11 +1,13 @@
 import importlib
 import sys
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.test import override_settings
 
 from config.checks import check_at_start
 
@@ -34,7 +36,32 @@ def test_atomic_requests_do_not_start(server, monkeypatch):
         start(server)
 
 
+@pytest.mark.parametrize("server", ["wsgi", "asgi"])
+@pytest.mark.parametrize(
+    ("name", "value", "id"),
+    [
+        (
+            "AUTHENTICATION_BACKENDS",
+            [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"],
+            "accounts.E002",
+        ),
+        (
+            "PASSWORD_HASHERS",
+            ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS],
+            "accounts.E003",
+        ),
+        ("MIDDLEWARE", settings.MIDDLEWARE[1:], "config.E002"),
+        ("ACCESS_TOKEN_LIFETIME", timedelta(days=1), "tokens.E001"),
+    ],
+)
+def test_unsafe_wiring_does_not_start(server, pytestconfig, name, value, id):
+    setattr(pytestconfig, name, value)
+    with override_settings(**{name: value}), pytest.raises(ImproperlyConfigured, match=id):
+        start(server)
+
+
 def test_warning_is_logged_once_at_start(settings, caplog):
+    settings.SECURE_SSL_REDIRECT = True
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
     check_at_start()
@@ -43,8 +70,11 @@ def test_warning_is_logged_once_at_start(settings, caplog):
     assert record.check == "tokens.W001"
 
 
-def test_silenced_check_starts(settings, monkeypatch):
+def test_silenced_check_starts_and_is_logged(settings, monkeypatch, caplog):
     monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
     settings.SILENCED_SYSTEM_CHECKS = ["config.E001"]
 
     assert start("wsgi")
+    assert "config.E001" in [
+        record.check for record in caplog.records if record.message == "check silenced"
+    ]

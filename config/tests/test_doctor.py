@@ -151,7 +151,7 @@ def with_open_cookies(settings, root):
     [
         (without_places, "places", "/nowhere.mmdb cannot be read: no places."),
         (with_a_damaged_file_of_places, "places", f"{__file__} cannot be read: no places."),
-        (with_open_cookies, "configuration", "security.W012."),
+        (with_open_cookies, "configuration", "config.W006, security.W012."),
     ],
 )
 def test_what_can_wait_is_a_warning(settings, root, broken, check, message):

@@ -1,5 +1,6 @@
 import json
 
+from django.core.checks import run_checks
 from django.core.management.base import BaseCommand
 
 from tokens.keys import KEY_TYPES, generate_signing_key
@@ -12,7 +13,7 @@ HINT = (
 
 class Command(BaseCommand):
     help = "Print a new private key (JWK, RFC 7517) for JWT_SIGNING_KEYS. It is stored nowhere."
-    requires_system_checks = []
+    requires_system_checks = []  # also for a site that does not start without a new key
 
     def add_arguments(self, parser):
         parser.add_argument(
@@ -25,3 +26,6 @@ class Command(BaseCommand):
     def handle(self, *, algorithm, **options):
         self.stdout.write(json.dumps(generate_signing_key(algorithm)))
         self.stderr.write(HINT, self.style.SUCCESS)
+        for message in run_checks():
+            if message.is_serious() and not message.is_silenced():
+                self.stderr.write(str(message))

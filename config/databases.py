@@ -1,0 +1,87 @@
+"""The database of the site, from DATABASE_URL: SQLite or PostgreSQL."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.environment import env
+
+ENGINES = {
+    "sqlite": "django.db.backends.sqlite3",
+    "postgresql": "django.db.backends.postgresql",
+}
+KEPT = 600  # seconds that a thread keeps its connection
+# Connections of a process under ASGI. A request waits so many seconds for one, and then gets a 503.
+POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
+
+
+def read_database(default: str) -> dict[str, Any]:
+    """Django's settings of the database.
+
+    Raise ImproperlyConfigured if DATABASE_URL is of another kind. The message holds no password.
+    """
+    try:
+        database: dict[str, Any] = env.dj_db_url("DATABASE_URL", default, conn_max_age=KEPT)
+    except Exception:  # whatever the parser raises may repeat the URL with its password
+        database = {}
+    engine, name = database.get("ENGINE"), database.get("NAME")
+    database.setdefault("OPTIONS", {})
+    if engine == ENGINES["sqlite"] and name != ":memory:":
+        _use_sqlite(database)
+    elif engine == ENGINES["postgresql"] and name:
+        _use_postgresql(database)
+    else:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must be of SQLite or PostgreSQL and name a database: "
+            "sqlite:////path/of/a/file or postgres://user:password@host/name"
+        )
+    return database
+
+
+def bound_connections(database: dict[str, Any]) -> None:
+    """Bound the connections of a process that answers each request in a new thread, as ASGI does.
+
+    A thread would keep its connection, and be gone. PostgreSQL gets a pool instead. SQLite opens
+    its file for each request.
+    """
+    database["CONN_MAX_AGE"] = 0
+    if database["ENGINE"] == ENGINES["postgresql"]:
+        database["OPTIONS"]["pool"] = POOL
+
+
+def _use_sqlite(database: dict[str, Any]) -> None:
+    if sqlite3.sqlite_version_info < (3, 35):
+        raise ImproperlyConfigured("DATABASE_URL: SQLite must be 3.35 or newer (RETURNING)")
+    # IMMEDIATE: a writer waits at BEGIN. Otherwise a transaction that first reads and then writes
+    # could fail. `synchronous` stays FULL, SQLite's default, so an answered revocation survives a
+    # power cut. `cache_size` keeps 16 MB of often used pages in memory instead of 2, above all of
+    # indexes.
+    database["OPTIONS"] |= {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA cache_size=-16384",
+    }
+    # Tests run on a file. A database in memory has no WAL, and other processes cannot open it.
+    path = Path(database["NAME"])
+    database["TEST"] = {"NAME": path.with_name(f"test-{path.name}")}
+
+
+def _use_postgresql(database: dict[str, Any]) -> None:
+    # The conditional updates rely on READ COMMITTED: they update no row where a stricter level
+    # raises an error. The level is set here, because a server may have another default.
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    # Parameters are sent apart from the SQL, so the server can keep the plan of a repeated query,
+    # from the sixth time on a connection.
+    database["OPTIONS"] |= {
+        "isolation_level": IsolationLevel.READ_COMMITTED,
+        "server_side_binding": True,
+        "prepare_threshold": 5,
+    }
+    # Seconds. A server that does not answer by then is gone: a request answers 503.
+    database["OPTIONS"].setdefault("connect_timeout", 10)
+    # Each request tests its connection first. So no request fails after the server restarted, or
+    # after a firewall forgot the connection. This costs one round trip a request.
+    database["CONN_HEALTH_CHECKS"] = True

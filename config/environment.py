@@ -1,0 +1,197 @@
+"""Reads the environment: one reader for each kind of value, each with its bounds.
+
+A value that is missing, malformed or out of bounds raises an error that names the variable and the
+bound. No error repeats the value, because a secret may have been put into the wrong variable.
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
+from django.http.request import validate_host
+from environs import Env, validate
+
+env = Env()
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOST = re.compile(r"\.?(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]+\]", re.IGNORECASE)
+SENDER = re.compile(r"""(?:"[^"\\]*"|[^<>:;,@"]*)\s*<([^<>\s]+)>|([^<>:;,\s]+)""")
+WIDEST = {4: 8, 6: 7}  # the shortest prefix of a network of proxies: 10.0.0.0/8, fc00::/7
+LOCAL = [".localhost", "127.0.0.1", "[::1]"]  # Django allows these hosts with DEBUG on
+
+
+def duration(name: str, default: timedelta, *, minimum: timedelta, maximum: timedelta) -> timedelta:
+    """The variable `name`, in whole seconds."""
+    low, high = int(minimum.total_seconds()), int(maximum.total_seconds())
+    return timedelta(seconds=number(name, int(default.total_seconds()), minimum=low, maximum=high))
+
+
+def number(name: str, default: int, *, maximum: int, minimum: int = 1) -> int:
+    return env.int(name, default, validate=validate.Range(min=minimum, max=maximum))
+
+
+def text(name: str, default: str) -> str:
+    """The variable `name`, at most 200 characters. It may be left out, but it is not empty."""
+    value = env.str(name, default).strip()
+    if not 1 <= len(value) <= 200:
+        raise ImproperlyConfigured(f"{name} must have 1 to 200 characters")
+    return value
+
+
+def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
+    """The comma-separated variable `name`. `read` makes a value of each item, or a ValueError."""
+    items = [item.strip() for item in env.str(name, "").split(",")]
+    found = []
+    for position, item in enumerate(filter(None, items), 1):
+        try:
+            found.append(read(item))
+        except ValueError as error:
+            reason = error if isinstance(error, _Refused) else "cannot be read"
+            raise ImproperlyConfigured(f"{name}: item {position} {reason}") from None
+    return found
+
+
+def hosts(name: str) -> list[str]:
+    return words(name, _host)
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    return words(name, _network)
+
+
+def trusted_origins(name: str) -> list[str]:
+    """Origins as in Django's CSRF_TRUSTED_ORIGINS: `https://*.example.org` has a wildcard."""
+    return words(name, lambda item: _origin(item, wildcard=True))
+
+
+def open_origins(name: str) -> list[str]:
+    """Origins, or `*` alone, which means every origin."""
+    return ["*"] if env.str(name, "").strip() == "*" else words(name, _origin)
+
+
+def site(name: str, default: str, allowed_hosts: list[str], *, debug: bool) -> str:
+    """The address of this site, without a slash at its end.
+
+    Its host is one of `allowed_hosts`. Plain http is for loopback hosts alone.
+    """
+    value = env.str(name, default).strip().removesuffix("/")
+    try:
+        url = urlsplit(_origin(value))
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"{name} must be the address of this site without a path, https://example.org"
+        ) from None
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        raise ImproperlyConfigured(f"{name} must be https; http is for loopback hosts alone")
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
+    if not validate_host(host, allowed_hosts or (LOCAL if debug else [])):
+        raise ImproperlyConfigured(f"{name}: its host must be one of ALLOWED_HOSTS")
+    return value
+
+
+def sender(name: str, default: str) -> str:
+    """An email address with or without a name: `Guestlist <guestlist@example.org>`."""
+    value = env.str(name, default).strip()
+    match = SENDER.fullmatch(value)
+    try:
+        validate_email(match and (match[1] or match[2]))
+    except ValidationError:
+        raise ImproperlyConfigured(
+            f"{name} must be the address that mails come from, Guestlist <guestlist@example.org>"
+        ) from None
+    return value
+
+
+def file(name: str) -> str:
+    """The path of a file that can be read. Empty if the variable is not set."""
+    path = env.str(name, "")
+    if path and not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        raise ImproperlyConfigured(f"{name} must be a file that can be read")
+    return path
+
+
+def server(name: str, schemes: tuple[str, ...]) -> str:
+    """The URL of a server, of one of `schemes`. Empty if the variable is not set."""
+    value = env.str(name, "")
+    try:
+        url = urlsplit(value)
+        is_right = url.scheme in schemes and (url.netloc or url.path) and url.port != 0
+    except ValueError:
+        is_right = False
+    if value and not is_right:
+        raise ImproperlyConfigured(f"{name} must be a URL that begins with {schemes[0]}://")
+    return value
+
+
+def mail_server(name: str, default: str) -> dict[str, Any]:
+    """Django's settings for sending mail, from a URL."""
+    schemes = ("smtp://", "smtps://", "submission://", "submit://", "console://")
+    wrong = ImproperlyConfigured(f"{name} must be smtp://, submission:// or console://")
+    if not env.str(name, default).startswith(schemes):
+        raise wrong
+    try:
+        return env.dj_email_url(name, default)
+    except ValueError:
+        raise wrong from None
+
+
+def secret(name: str, default: str) -> str:
+    """A random text of 50 characters or more.
+
+    Random text has many characters, and three in a row hardly ever come again.
+    """
+    value = env.str(name, "") or default
+    triples = {value[start : start + 3] for start in range(len(value) - 2)}
+    if len(value) < 50 or len(set(value)) < 10 or 2 * len(triples) < len(value):
+        raise ImproperlyConfigured(f"{name} must be set, at random, to at least 50 characters")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Refused(ValueError):
+    """What is wrong with an item. Its text goes into the message."""
+
+
+def _host(item: str) -> str:
+    if item != "*" and not HOST.fullmatch(item):
+        raise _Refused("must be a host alone, without scheme, port or path: example.org")
+    return item
+
+
+def _network(item: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    network = ipaddress.ip_network(item)
+    if network.prefixlen < WIDEST[network.version]:
+        raise _Refused("is wider than /8 (IPv6: /7), so strangers could say who they are")
+    return network
+
+
+def _origin(item: str, *, wildcard: bool = False) -> str:
+    refused = _Refused("must be an origin without a path: https://example.org")
+    try:
+        url: SplitResult = urlsplit(item)
+        host, port = url.netloc, url.port
+    except ValueError:
+        raise refused from None
+    if port is not None:
+        host = host.removesuffix(f":{port}")
+    if wildcard:
+        host = host.removeprefix("*.")
+    if url.scheme not in ("http", "https") or not HOST.fullmatch(host) or host.startswith("."):
+        raise refused
+    if item != f"{url.scheme}://{url.netloc}":
+        raise refused
+    return item
