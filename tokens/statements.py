@@ -1,18 +1,35 @@
 """The statements about devices that requests, refreshes and sign-ins run. Each is compiled once."""
 
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 from django.db import connections, router
-from django.db.models import Model
+from django.db.models import Count, Min, Model, Q
 from django.db.models.base import ModelState
+from django.db.models.functions import Now
 
 from accounts import compiled
 from accounts.compiled import Parameter
 from accounts.models import User
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.models.states import ENDED
 
+HOUR = timedelta(hours=1)
 READ = ("id", "generation", "last_seen_at")  # fields that the condition of an UPDATE may name
+
+
+class Counts(NamedTuple):
+    """How many of a user's devices are live, and how many signed in during the last hour.
+
+    `first_recent` is when the first of those signed in, or None.
+    """
+
+    live: int
+    recent: int
+    first_recent: datetime | None
 
 
 def find_device(digest: bytes) -> IssuedToken | None:
@@ -55,19 +72,26 @@ def update_if(
     return True
 
 
-def count_live(user_id: int) -> int:
-    """How many devices of the user are `live()`."""
-    statement = compiled.count(router.db_for_write(IssuedToken), _live)
-    [[count]] = statement.fetch(user=user_id)
-    return count
+def count_devices(user_id: int) -> Counts:
+    """Count the user's devices. One SELECT."""
+    rows = compiled.select(router.db_for_write(IssuedToken), _counted).fetch(user=user_id)
+    return Counts(*rows[0]) if rows else Counts(0, 0, None)
 
 
 def _found() -> IssuedTokenQuerySet:
     return IssuedToken.objects.with_state().filter(hash=Parameter("hash"))
 
 
-def _live() -> IssuedTokenQuerySet:
-    return IssuedToken.objects.filter(user_id=Parameter("user")).live()
+def _counted() -> Any:
+    live = ~reduce(or_, ENDED.values())
+    recent = Q(created_at__gt=Now() - HOUR)
+    counts = {
+        "live": Count("pk", filter=live),
+        "recent": Count("pk", filter=recent),
+        "first_recent": Min("created_at", filter=recent),
+    }
+    devices = IssuedToken.objects.filter(user_id=Parameter("user")).order_by()
+    return devices.values("user_id").annotate(**counts).values_list(*counts)
 
 
 def _field(name: str) -> Any:

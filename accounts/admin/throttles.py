@@ -2,6 +2,7 @@ import logging
 from datetime import datetime
 
 from django.contrib import admin, messages
+from django.db.models import Q
 
 from accounts import throttling
 from accounts.admin.lists import ReadOnlyAdmin
@@ -42,7 +43,8 @@ class ThrottleAdmin(ReadOnlyAdmin):
         return queryset & throttling.search(search_term), False
 
     def get_queryset(self, request):
-        return super().get_queryset(request).timed()
+        markers = Q(kind=Throttle.Kind.KNOWN, count=0)  # of known networks: nothing is locked
+        return super().get_queryset(request).timed().exclude(markers)
 
     def has_lift_permission(self, request):
         return may_lift(request)

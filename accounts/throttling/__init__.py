@@ -2,12 +2,14 @@
 
 from accounts.throttling.doors import (
     check_password,
+    count_mail,
     count_reset_mail,
     count_reset_request,
     count_signup,
     log_in,
-    may_mail,
+    may_prove,
 )
+from accounts.throttling.known import forget_networks
 from accounts.throttling.lifting import lift, of_superusers, of_user, search
 from accounts.throttling.limits import Limit, TooManyAttempts, in_words, limit_of, log_too_many
 
@@ -15,15 +17,17 @@ __all__ = [
     "Limit",
     "TooManyAttempts",
     "check_password",
+    "count_mail",
     "count_reset_mail",
     "count_reset_request",
     "count_signup",
+    "forget_networks",
     "in_words",
     "lift",
     "limit_of",
     "log_in",
     "log_too_many",
-    "may_mail",
+    "may_prove",
     "of_superusers",
     "of_user",
     "search",

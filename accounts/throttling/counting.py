@@ -16,11 +16,12 @@ from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models.functions import Greatest, Now
 
 from accounts import compiled
 from accounts.compiled import several, spread
 from accounts.models import Throttle, ThrottleQuerySet
+from accounts.throttling.known import KNOWN_FOR, RENEWED_AFTER, mark
 from accounts.throttling.limits import Limit, TooManyAttempts, limit_of
 from accounts.throttling.subjects import Key
 
@@ -80,12 +81,25 @@ class Lock:
     is_being_tested: bool
 
 
-class Attempt:
-    """A counted attempt that is being tested. `wrong` is how many failed on its subject before."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the table says before an attempt: the locks, and how long the network stays known."""
 
-    def __init__(self, rows: list[Counted]) -> None:
+    locks: dict[Key, Lock]
+    known_for: timedelta
+
+
+class Attempt:
+    """A counted attempt that is being tested. `wrong` is how many failed on its subject before.
+
+    A success makes the network of `marker` known.
+    """
+
+    def __init__(self, rows: list[Counted], marker: Key | None = None) -> None:
         self.ids = [row.pk for row in rows]
+        self.count = max(row.count for row in rows)
         self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)
+        self.marker = marker
         self.has_succeeded = False
 
     @transaction.atomic
@@ -96,6 +110,8 @@ class Attempt:
         if forget.execute(**spread("id", self.ids)) < len(self.ids):
             # The network's row counts other attempts too, so it stays.
             self.rows().hold().withdraw()
+        if self.marker:
+            mark(self.marker)
 
     @transaction.atomic
     def fail(self) -> None:
@@ -120,12 +136,13 @@ def _forgettable(size: int) -> ThrottleQuerySet:
 
 
 @contextmanager
-def testing(*keys: Key) -> Iterator[Attempt]:
+def trial(*keys: Key, marker: Key | None = None, at_known: Sequence[Key] = ()) -> Iterator[Attempt]:
     """Count an attempt. At the end of the block it fails, unless the block let it succeed.
 
     An exception in the block takes the count back. Raise TooManyAttempts if a key is locked.
+    Arguments as in `begin()`.
     """
-    attempt = begin(*keys)
+    attempt = begin(*keys, marker=marker, at_known=at_known)
     try:
         yield attempt
     except BaseException:
@@ -135,8 +152,11 @@ def testing(*keys: Key) -> Iterator[Attempt]:
         attempt.fail()
 
 
-def begin(*keys: Key) -> Attempt:
+def begin(*keys: Key, marker: Key | None = None, at_known: Sequence[Key] = ()) -> Attempt:
     """Count one attempt on all the keys. If one is locked, count none and raise TooManyAttempts.
+
+    Where `marker` makes the network known, the keys are those of `at_known`, unless the last of
+    them is locked: after too many wrong passwords from there, the network counts as unknown.
 
     A lock of an attempt that is still being tested may end soon, so wait for it. In this way many
     right passwords at the same time all pass. Give up after MAX_TEST_TIME, even if a lock keeps
@@ -145,8 +165,12 @@ def begin(*keys: Key) -> Attempt:
     give_up = time.monotonic() + MAX_TEST_TIME.total_seconds()
     pause = 0.02
     while True:
-        locks = _locks_on(keys)
-        attempt = None if locks else _count(keys)
+        seen = _look({*keys, *at_known}, marker)
+        is_known = bool(seen.known_for) and at_known[-1] not in seen.locks
+        counted = at_known if is_known else keys
+        locks = [lock for key, lock in seen.locks.items() if key in counted]
+        is_new = seen.known_for < KNOWN_FOR - RENEWED_AFTER
+        attempt = None if locks else _count(counted, marker if is_new else None)
         if attempt:
             return attempt
         if time.monotonic() > give_up or not all(lock.is_being_tested for lock in locks):
@@ -156,59 +180,68 @@ def begin(*keys: Key) -> Attempt:
         pause = min(pause * 1.5, 0.25)
 
 
-def _locks_on(keys: Sequence[Key]) -> list[Lock]:
-    """The locks on these keys, the longest wait first."""
-    subjects, addresses = {key.subject for key in keys}, {key.address for key in keys}
+def _look(keys: set[Key], marker: Key | None) -> Seen:
+    """The locks on these keys, the longest wait first, and what the marker says. One SELECT."""
+    asked = keys | {marker} if marker else keys
+    subjects, addresses = {key.subject for key in asked}, {key.address for key in asked}
     statement = compiled.select(
-        router.db_for_write(Throttle), _locked_rows, len(subjects), len(addresses)
+        router.db_for_write(Throttle), _rows_seen, len(subjects), len(addresses)
     )
     rows = statement.fetch(**spread("subject", subjects), **spread("address", addresses))
-    return [
-        Lock(kind, locked_until - now, undecided > 0 and now - counted_at < MAX_TEST_TIME)
-        for kind, subject, address, undecided, counted_at, locked_until, now in rows
-        if _key_of(kind, subject, address) in keys
-    ]
+    locks, known_for = {}, timedelta()
+    for kind, subject, address, undecided, counted_at, locked_until, expires_at, now in rows:
+        found = _key_of(kind, subject, address)
+        if found == marker:
+            known_for = expires_at - now
+        elif found in keys and locked_until is not None:
+            is_being_tested = undecided > 0 and now - counted_at < MAX_TEST_TIME
+            locks[found] = Lock(kind, locked_until - now, is_being_tested)
+    return Seen(locks, known_for)
 
 
-def _locked_rows(subjects: int, addresses: int) -> Any:
-    found = Throttle.objects.filter(
-        subject__in=several("subject", subjects), address__in=several("address", addresses)
+def _rows_seen(subjects: int, addresses: int) -> Any:
+    """The rows that are locked, and the markers that are still good."""
+    found = Throttle.objects.timed().filter(
+        Q(locked_until__gt=Now()) | Q(kind=Throttle.Kind.KNOWN, expires_at__gt=Now()),
+        subject__in=several("subject", subjects),
+        address__in=several("address", addresses),
     )
-    columns = ("kind", "subject", "address", "undecided", "counted_at", "locked_until", "now")
-    return found.locked().order_by("-locked_until").values_list(*columns)
+    times = ("counted_at", "locked_until", "expires_at", "now")
+    columns = ("kind", "subject", "address", "undecided", *times)
+    return found.order_by(F("locked_until").desc(nulls_last=True)).values_list(*columns)
 
 
-def _count(keys: Sequence[Key]) -> Attempt | None:
-    """Count one attempt on every key, or return None if one was locked after `_locks_on()`.
+def _count(keys: Sequence[Key], marker: Key | None) -> Attempt | None:
+    """Count one attempt on every key, or return None if one was locked after `_look()`.
 
     All code locks rows in one order, so that no two attempts wait for each other. Here it is the
     order of the keys, as in `hold()`.
     """
     ordered = sorted(set(keys), key=attrgetter("subject", "address", "kind"), reverse=True)
-    limits = {key.kind: limit_of(key.kind) for key in ordered}
+    limits = {key: limit_of(key) for key in ordered}
     with transaction.atomic(durable=True):
         rows = _add_one(ordered, limits)
         if len(rows) < len(ordered):
             transaction.set_rollback(True)
             return None
         for row in rows:
-            if row.count >= limits[row.key.kind].attempts:
-                _lock(row, limits[row.key.kind])
-    return Attempt(rows)
+            if row.count >= limits[row.key].attempts:
+                _lock(row, limits[row.key])
+    return Attempt(rows, marker)
 
 
-def _add_one(keys: Sequence[Key], limits: dict[str, Limit]) -> list[Counted]:
+def _add_one(keys: Sequence[Key], limits: dict[Key, Limit]) -> list[Counted]:
     """Count one attempt on each key that is not locked; return those rows."""
     connection = connections[router.db_for_write(Throttle)]
     now, later = CLOCK[connection.vendor]
     statement = COUNT.format(
         rows=", ".join([f"(%s, %s, %s, 1, 1, {now}, {later})"] * len(keys)),
         is_over="known.count = 0 OR known.expires_at <= excluded.counted_at",
-        delayed=", ".join(f"'{kind}'" for kind, limit in limits.items() if limit.delay) or "''",
+        delayed=", ".join({f"'{key.kind}'" for key in keys if limits[key].delay}) or "''",
     )
     parameters: list[Any] = []
     for key in keys:
-        seconds = limits[key.kind].window.total_seconds()
+        seconds = limits[key].window.total_seconds()
         parameters += [key.kind, key.subject, key.address, seconds]
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accounts.models import Throttle, User
-from accounts.throttling.counting import Attempt, begin, testing
+from accounts.throttling.counting import Attempt, begin, trial
+from accounts.throttling.known import marker_of
 from accounts.throttling.limits import TooManyAttempts
 from accounts.throttling.subjects import (
     Key,
     hash_network,
+    keys_of_networks,
     subject_of_device,
+    subject_of_mails,
     subject_of_name,
     subject_of_unknown,
     subject_of_user,
@@ -28,13 +31,19 @@ def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
     the name as typed and by the account. So an account has one limit for both its names, username
     and email address. An unknown name gets a count in place of the account's, so that both cost
     the same (ASVS 6.3.8).
+
+    From a network that is known for the account, the account's count stays out: it is of strangers,
+    who must not lock the owner out of home. There at most 100 wrong passwords in a row are left.
     """
     account = subject_of_user(user) if user else subject_of_unknown(name)
     network = hash_network(address)
-    keys = [Key(Kind.ADDRESS, address=network)] if network else []
-    for subject in (subject_of_name(name), account):
-        keys += [Key(Kind.PAIR, subject, network), Key(Kind.ACCOUNT, subject)]
-    with testing(*keys) as attempt:
+    subjects = (subject_of_name(name), account)
+    pairs = [Key(Kind.PAIR, subject, network) for subject in subjects]
+    keys = keys_of_networks(Kind.ADDRESS, address) + pairs
+    strangers = [Key(Kind.ACCOUNT, subject) for subject in subjects]
+    marker = marker_of(user, network) if user and network else None
+    at_known = [*keys, Key(Kind.KNOWN, account)] if marker else ()
+    with trial(*keys, *strangers, marker=marker, at_known=at_known) as attempt:
         yield attempt
 
 
@@ -44,7 +53,7 @@ def check_password(user: User, password: str, *, device: object) -> bool:
     `device` is the primary key of that device. Each device has its own count, so a lock on signing
     in does not affect it. A thief who holds the device's token cannot guess forever either.
     """
-    with testing(Key(Kind.PASSWORD, subject_of_device(device))) as attempt:
+    with trial(Key(Kind.PASSWORD, subject_of_device(device))) as attempt:
         if user.check_password(password):
             attempt.succeed()
     if not attempt.has_succeeded:
@@ -71,17 +80,24 @@ def count_reset_mail(user: User | None, email: str) -> None:
     begin(Key(Kind.RESET, subject)).fail()
 
 
-def may_mail(email: str) -> bool:
-    """Whether one more mail may go to the address.
-
-    Mails to an address are counted until an account has verified it, because its owner may have
-    nothing to do with this site.
-    """
-    verified = User.objects.with_email(email).filter(email_verified_at__isnull=False)
-    if verified.exists() or not email:
-        return bool(email)
+def count_mail(user: User, kind: str) -> int:
+    """Count a mail of this kind to the user. Return its number within the hour, 0 for too many."""
     try:
-        begin(Key(Kind.MAIL, subject_of_name(email))).fail()
+        attempt = begin(Key(Kind.MAIL, subject_of_mails(user, kind)))
+    except TooManyAttempts:
+        return 0
+    attempt.fail()
+    return attempt.count
+
+
+def may_prove(user: User, email: str) -> bool:
+    """Whether one more link that proves this address may be mailed for the user.
+
+    The owner of the address may have nothing to do with this site. So links are counted by the
+    address, whoever asks for them, and by the account, whichever address it names.
+    """
+    try:
+        begin(Key(Kind.MAIL, subject_of_name(email)), Key(Kind.MAIL, subject_of_user(user))).fail()
     except TooManyAttempts:
         return False
     return True
@@ -89,6 +105,5 @@ def may_mail(email: str) -> bool:
 
 def _count_address(kind: str, address: str) -> None:
     """Count an attempt from the network of this address. Without a valid address count nothing."""
-    network = hash_network(address)
-    if network:
-        begin(Key(kind, address=network)).fail()
+    if keys := keys_of_networks(kind, address):
+        begin(*keys).fail()

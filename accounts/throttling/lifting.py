@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from accounts.models import Throttle, ThrottleQuerySet, User
 from accounts.throttling.subjects import (
-    hash_network,
+    keys_of_networks,
     subject_of_device,
     subject_of_name,
     subject_of_unknown,
@@ -41,8 +41,8 @@ def search(term: str) -> ThrottleQuerySet:
     throttles = Throttle.objects.filter(found)
     if user is not None:
         throttles |= of_user(user)
-    network = hash_network(term)
-    return throttles | Throttle.objects.filter(address=network) if network else throttles
+    networks = [key.address for key in keys_of_networks("", term)]
+    return throttles | Throttle.objects.filter(address__in=networks) if networks else throttles
 
 
 def _subjects(user: User) -> list[bytes]:

@@ -2,12 +2,13 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
 
 from accounts.models import Throttle
+from accounts.throttling.subjects import Key
 
 logger = logging.getLogger(__name__)
 Kind = Throttle.Kind
@@ -24,6 +25,7 @@ TOO_MANY = {
     Kind.RESET: "requests for a reset link",
     Kind.RESET_ADDRESS: "requests for a reset link",
     Kind.MAIL: "mails",
+    Kind.KNOWN: "sign-in attempts",
 }
 
 
@@ -59,8 +61,13 @@ class Limit:
         return min((self.delay or self.window) * 2**doublings, self.max_delay)
 
 
-def limit_of(kind: str) -> Limit:
-    """The limit of this kind of attempt, from the settings."""
+def limit_of(key: Key) -> Limit:
+    """The limit of this key, from the settings. A wide network may make ten times the attempts."""
+    limit = _limit_of(key.kind)
+    return replace(limit, attempts=limit.attempts * 10) if key.wide else limit
+
+
+def _limit_of(kind: str) -> Limit:
     window = settings.LOGIN_WINDOW
     waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "max_delay": settings.LOGIN_MAX_DELAY}
     return {
@@ -72,6 +79,8 @@ def limit_of(kind: str) -> Limit:
         Kind.RESET: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
         Kind.RESET_ADDRESS: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
         Kind.MAIL: Limit(settings.MAILS_PER_HOUR, HOUR),
+        # NIST SP 800-63B-4, section 3.2.2: at most 100 wrong passwords in a row.
+        Kind.KNOWN: Limit(100, timedelta(days=30)),
     }[Kind(kind)]
 
 

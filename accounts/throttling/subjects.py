@@ -1,7 +1,7 @@
 """Names, accounts, devices and networks as HMACs under SECRET_KEY. The table shows none of them."""
 
-from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.utils.crypto import salted_hmac
 
@@ -10,11 +10,15 @@ from accounts.models import User
 
 @dataclass(frozen=True)
 class Key:
-    """What is counted: attempts of a kind, on a subject, from a network. b"" stands for any."""
+    """What is counted: attempts of a kind, on a subject, from a network. b"" stands for any.
+
+    A `wide` network holds many of those that count as one place, so its limit is higher.
+    """
 
     kind: str
     subject: bytes = b""
     address: bytes = b""
+    wide: bool = field(default=False, compare=False)
 
 
 def canonical(name: str) -> str:
@@ -35,24 +39,45 @@ def subject_of_unknown(name: str) -> bytes:
     return hash_text("nobody", canonical(name))
 
 
+def subject_of_mails(user: User, kind: str) -> bytes:
+    return hash_text("mails", f"{user.pk} {kind}")
+
+
 def subject_of_device(device: object) -> bytes:
     return hash_text("device", str(device))
 
 
-def hash_network(address: str) -> bytes:
-    """The HMAC of the network that the address stands for; b"" for text that is no address.
+def hash_network(address: str, prefix: int = 64) -> bytes:
+    """The HMAC of the network that counts as one place, or b"" without an address.
 
-    For IPv6 it is the /64, for IPv4 the address itself.
+    An IPv4 address is a place of its own. Of an IPv6 address it is the /64, or another `prefix`.
     """
-    try:
-        found = ip_address(address.strip())
-    except ValueError:
+    found = _read(address)
+    if found is None:
         return b""
-    found = getattr(found, "ipv4_mapped", None) or found
-    length = 64 if found.version == 6 else 32
+    length = prefix if found.version == 6 else 32
     return hash_text("network", str(ip_network((int(found), length), strict=False)))
+
+
+def keys_of_networks(kind: str, address: str) -> list[Key]:
+    """The keys of the networks of this address: an IPv6 /48 counts as well, with a higher limit."""
+    found = _read(address)
+    if found is None:
+        return []
+    keys = [Key(kind, address=hash_network(address))]
+    if found.version == 6:
+        keys.append(Key(kind, address=hash_network(address, 48), wide=True))
+    return keys
 
 
 def hash_text(purpose: str, text: str) -> bytes:
     value = text.encode(errors="surrogatepass")
     return salted_hmac(f"accounts.throttling.{purpose}", value, algorithm="sha256").digest()
+
+
+def _read(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(address.strip())
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from accounts.models import User
 from accounts.text import clean_text
+from accounts.throttling import forget_networks
 from tokens import notices
 from tokens.flows.log import log_revocation
 from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
@@ -67,6 +68,7 @@ def end(
             owners.update(device.user for device in batch.live().select_related("user"))
         ended = batch.live().revoke(reason=reason, by=by, note=note)
         log_revocation(ended, reason, by=by)
+        forget_networks(*User.objects.filter(pk__in=batch.values("user")))
         yield batch, ended
         total += ended
         if limit is not None and total >= limit:

@@ -5,18 +5,20 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import Throttle, User
 from accounts.text import clean_text
+from accounts.throttling import TooManyAttempts
 from tokens import notices, signing
-from tokens.client import Client
+from tokens.client import Client, is_near
 from tokens.flows.locking import lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.pairs import Pair, access_token_of, pair_of
 from tokens.models import NAME_LENGTH, IssuedToken, State, idle_timeout, lifetime
 from tokens.places import locate
-from tokens.statements import count_live
+from tokens.statements import HOUR, count_devices
 from tokens.user_agents import DeviceType, parse_user_agent
 
+MAX_LOGINS_PER_HOUR = 60  # of one account; scripts use `issue_token` instead
 Kind = IssuedToken.Kind
 Reason = IssuedToken.Reason
 
@@ -62,7 +64,8 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
     handle = signing.new_handle()
     with transaction.atomic():
         now = lock_verified(user)
-        device = _add_device(user, Kind.API, handle, Client(ip_address=None), now, name=name)
+        client = Client(ip_address=None)
+        device = _add_device(user, Kind.API, handle, client, now, name=name, is_limited=False)
         device.device_type = DeviceType.SCRIPT
         device.authenticated_at = device.idle_at = None
         device.expires_at = now + lasts
@@ -72,10 +75,22 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
 
 
 def _add_device(
-    user: User, kind: str, handle: str, client: Client, now: datetime, *, name: str = ""
+    user: User,
+    kind: str,
+    handle: str,
+    client: Client,
+    now: datetime,
+    *,
+    name: str = "",
+    is_limited: bool = True,
 ) -> IssuedToken:
-    """Make room under MAX_DEVICES_PER_USER, then insert a live device."""
-    _make_room(user)
+    """Insert a live device, and make room for it under MAX_DEVICES_PER_USER.
+
+    Raise TooManyAttempts if the user has signed in too often in the last hour.
+    """
+    counts = count_devices(user.pk)
+    if is_limited and counts.recent >= MAX_LOGINS_PER_HOUR:
+        raise TooManyAttempts(Throttle.Kind.ACCOUNT, counts.first_recent + HOUR - now)
     agent = parse_user_agent(client.user_agent)
     expires_at = now + lifetime(kind, user)
     device = IssuedToken(
@@ -94,30 +109,41 @@ def _add_device(
         location=locate(client.ip_address),
         created_at=now,
         authenticated_at=now,
+        authenticated_ip=client.ip_address,
         last_seen_at=now,
         idle_at=min(now + idle_timeout(kind, user), expires_at),
         expires_at=expires_at,
+        was_staff=user.is_staff,
+        was_superuser=user.is_superuser,
     )
+    excess = counts.live - settings.MAX_DEVICES_PER_USER + 1
+    if excess > 0:
+        _make_room(device, excess)
     device.save(force_insert=True)
     device.now, device.state = now, State.LIVE
     return device
 
 
-def _make_room(user: User) -> None:
-    """End as many devices as it takes for one more to fit under the limit.
+def _make_room(new: IssuedToken, excess: int) -> None:
+    """End `excess` live devices of the user, to make room for the new one.
 
-    Devices that were never used after their sign-in end first, the oldest of them first. After
-    them, the least recently seen devices end.
+    Devices of the same client and network end first, the least recently seen of them first: so a
+    script that signs in again and again ends its own. Then those end that were never used after
+    their sign-in, then the least recently seen.
     """
-    excess = count_live(user.pk) - settings.MAX_DEVICES_PER_USER + 1
-    if excess > 0:
-        live = user.devices.live()
-        unused = live.never_used().order_by("created_at").values_list("pk", flat=True)
-        by_use = live.order_by("last_seen_at").values_list("pk", flat=True)
-        first = list(dict.fromkeys([*unused, *by_use]))[:excess]
-        ended = user.devices.filter(pk__in=first).revoke(reason=Reason.LIMIT)
-        log_revocation(ended, Reason.LIMIT, user=user)
-        notices.tell_of_revocation(user, count=ended, reason=Reason.LIMIT)
+    live = sorted(new.user.devices.live(), key=lambda device: _worth(device, new))
+    ending = new.user.devices.filter(pk__in=[device.pk for device in live[:excess]])
+    ended = ending.revoke(reason=Reason.LIMIT)
+    log_revocation(ended, Reason.LIMIT, user=new.user)
+    notices.tell_of_revocation(new.user, count=ended, reason=Reason.LIMIT)
+
+
+def _worth(device: IssuedToken, new: IssuedToken) -> tuple[bool, bool, datetime]:
+    """Sorts the devices that are missed least to the front."""
+    is_same_client = (device.browser, device.os) == (new.browser, new.os)
+    is_here = any(is_near(ip, new.ip_address) for ip in (device.ip_address, device.last_ip))
+    is_used = device.confirmed or device.generation > 1
+    return not (is_same_client and is_here), is_used, device.last_seen_at
 
 
 def _report_login(device: IssuedToken) -> None:

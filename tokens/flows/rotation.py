@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from accounts.compiled import Parameter
+from accounts.throttling import forget_networks
 from tokens import notices, signing
 from tokens.client import Client
 from tokens.flows.log import log
@@ -147,6 +148,7 @@ def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
     )
     if ended:
         logger.warning("refresh token reused", extra=_both_sides(device, client))
+        forget_networks(device.user)
         notices.tell_of_reuse(device)
 
 

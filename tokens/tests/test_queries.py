@@ -309,6 +309,13 @@ def test_login_costs_three_transactions(new_phone, api):
         assert log_in(api) == 200
 
 
+def test_login_from_a_new_network_costs_one_statement_more(alice, api):
+    """It makes the network known for the account."""
+    success = in_transaction("DELETE", "INSERT")
+    with costs(*TRY, *success, *in_transaction(*NEW_DEVICE, "UPDATE"), *["SELECT"] * 2):
+        assert log_in(api) == 200
+
+
 def test_login_after_a_wrong_password_costs_one_statement_more(new_phone, api):
     """The network's count is not gone with the account's."""
     log_in(api, "wrong")

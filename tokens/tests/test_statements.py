@@ -15,7 +15,7 @@ from accounts.compiled import Parameter, several, spread
 from accounts.models import Throttle, User
 from tokens.flows.rotation import _not_rotated
 from tokens.models import IssuedToken, State
-from tokens.statements import count_live, find_device, update_if
+from tokens.statements import count_devices, find_device, update_if
 
 Kind = IssuedToken.Kind
 DIGEST = hashlib.sha256(b"handle").digest()
@@ -202,12 +202,12 @@ def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_
     new_device(bob)
 
     with django_assert_num_queries(1):
-        assert count_live(alice.pk) == 3
+        assert count_devices(alice.pk).live == 3
     assert alice.devices.live().count() == 3
-    assert count_live(bob.pk) == 1
+    assert count_devices(bob.pk).live == 1
     User.objects.filter(pk=bob.pk).update(is_active=False)
-    assert count_live(bob.pk) == bob.devices.live().count() == 0
-    assert count_live(0) == 0
+    assert count_devices(bob.pk).live == bob.devices.live().count() == 0
+    assert count_devices(0).live == 0
 
 
 def values_of_every_field(user):
