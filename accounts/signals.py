@@ -1,7 +1,20 @@
 """Signals that accounts sends to the apps above it, because it does not import them."""
 
+from functools import partial
+
+from django.db import transaction
 from django.dispatch import Signal
 
 # Sent inside the transaction that wrote `is_active`. Argument: user_ids, a list. Some of the users
 # may still be active, so a receiver looks at the rows.
 users_deactivated = Signal()
+
+# Sent after the commit that changed passwords, or that may have made users staff or superusers.
+# Argument: user_ids, a list.
+users_changed = Signal()
+
+
+def send_changed(user_ids: list[int], *, using: str | None) -> None:
+    """Send `users_changed` once the transaction commits. An error of a receiver undoes nothing."""
+    send = partial(users_changed.send, None, user_ids=user_ids)
+    transaction.on_commit(send, using=using, robust=True)

@@ -10,7 +10,7 @@ import maxminddb
 from django.conf import settings
 
 from accounts.text import clean_text
-from tokens.client import parse_address
+from tokens.client import is_near, parse_address
 
 logger = logging.getLogger(__name__)
 LOCATION_LENGTH = 128
@@ -34,6 +34,17 @@ def locate(ip_address: str | None) -> str:
         return ""
     names = [_english_name(record, kind) for kind in ("city", "country")]
     return clean_text(", ".join(filter(None, names)), LOCATION_LENGTH)
+
+
+def are_near(first: str | None, second: str | None) -> bool:
+    """Whether two addresses are in one network, or in one country that is known.
+
+    Where connections have no address, as behind a socket, they count as near.
+    """
+    if first == second or is_near(first, second):
+        return True
+    country = locate(first).rpartition(", ")[2]
+    return bool(country) and country == locate(second).rpartition(", ")[2]
 
 
 def _english_name(record: object, kind: str) -> str:

@@ -4,11 +4,13 @@ from django.contrib.auth.models import AnonymousUser, update_last_login
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 
-from accounts.signals import users_deactivated
+from accounts.models import User
+from accounts.signals import users_changed, users_deactivated
 from tokens import flows
 from tokens.browser import get_device, keep_handle
 from tokens.client import Client
 
+from tokens.models import IssuedToken
 
 @receiver(user_logged_in)
 def add_browser_device(request, user, **kwargs):
@@ -42,3 +44,8 @@ def revoke_browser_device(request, **kwargs):
 @receiver(users_deactivated)
 def revoke_devices_of_inactive_users(user_ids, **kwargs):
     flows.revoke_inactive(user_ids)
+
+
+@receiver(users_changed)
+def mark_devices_that_have_ended(user_ids, **kwargs):
+    flows.mark_ended(IssuedToken.objects.filter(user_id__in=user_ids))

@@ -42,7 +42,7 @@ class StepUpForm(ThrottledForm, forms.Form):
             del self.fields["password"]
         elif not always:
             age = in_words(int(settings.STEP_UP_MAX_AGE.total_seconds()))
-            last = f"You last gave it on this device more than {age} ago."
+            last = f"You last gave it on this device more than {age} ago, or somewhere else."
             self.fields["password"].help_text = last
 
     def clean_password(self):

@@ -38,6 +38,7 @@ SIGNED_OUT_BECAUSE = {
     "limit": "You signed in on many devices, so this one was signed out.",
     "deactivated": "This account was deactivated.",
     "user": "You signed this device out from another one.",
+    "rights": "Your account may do more since you signed in here. Please sign in again.",
 }
 
 

@@ -8,7 +8,7 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.lookups import BytewiseLower
 from accounts.models.roles import Role, label_of
-from accounts.signals import users_deactivated
+from accounts.signals import send_changed, users_deactivated
 from accounts.text import validate_printable
 
 logger = logging.getLogger(__name__)
@@ -20,20 +20,26 @@ USERNAME = r"[_.+-]*[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
 # Sorts after every character of a name or an address.
 LAST = "\U0010ffff"
+# Columns whose change may end devices.
+TELLING = frozenset({"password", "is_staff", "is_superuser"})
+
 MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
 
 
 class UserQuerySet(models.QuerySet):
     def update(self, **kwargs):
-        """Update, and stamp new passwords. Send `users_deactivated` when `is_active` is written."""
+        """Update, and stamp new passwords. Send the signals of accounts."""
         if "password" in kwargs:
             kwargs.setdefault("password_changed_at", timezone.now())
-        if "is_active" not in kwargs:
+        if not kwargs.keys() & {"is_active", *TELLING}:
             return super().update(**kwargs)
         with transaction.atomic(using=self.db):
             user_ids = list(self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
-            users_deactivated.send(self.model, user_ids=user_ids)
+            if "is_active" in kwargs:
+                users_deactivated.send(self.model, user_ids=user_ids)
+            if kwargs.keys() & TELLING:
+                send_changed(user_ids, using=self.db)
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -189,6 +195,8 @@ class User(AbstractUser):
         return not User.objects.filter(pk=self.pk, password=self.password).exists()
 
     def set_password(self, raw_password):
+            if is_change or (fields is None and (self.is_staff or self.is_superuser)):
+                send_changed([self.pk], using=kwargs.get("using"))
         super().set_password(raw_password)
         self._own_hash = self.password
         if raw_password is None:

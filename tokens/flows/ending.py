@@ -3,13 +3,17 @@
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import reduce
+from operator import or_
 
 from accounts.models import User
 from accounts.text import clean_text
+from accounts.throttling import forget_networks
 from tokens import notices
 from tokens.flows.locking import locked
 from tokens.flows.log import log_revocation
 from tokens.models import NOTE_LENGTH, DailyCount, IssuedToken, IssuedTokenQuerySet
+from tokens.models.states import ENDED_BY_USER
 
 logger = logging.getLogger(__name__)
 Reason = IssuedToken.Reason
@@ -38,6 +42,7 @@ def end_own_device(current: IssuedToken, device: IssuedToken) -> int:
 
 def end_by_mail(device: IssuedToken) -> int:
     """End one device for the person who has the link that was mailed about it."""
+    forget_networks(device.user)
     return _end_one(device, Reason.USER)
 
 
@@ -48,6 +53,7 @@ def revoke_for_user(
     note = clean_text(note, NOTE_LENGTH)
     ended = _end(user, devices, Reason.STAFF, by=by, note=note)
     if ended:
+        forget_networks(user)
         notices.tell_of_revocation(user, count=ended, reason=Reason.STAFF, note=note)
     return ended
 
@@ -67,8 +73,28 @@ def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
         log_revocation(ended, Reason.DEACTIVATED)
 
 
+def mark_ended(devices: IssuedTokenQuerySet) -> int:
+    """Mark the rows of those that a change of their user has ended. Return how many.
+
+    They are refused without it. Marked rows show in every list when and why they ended.
+    """
+    marked = 0
+    for reason, condition in ENDED_BY_USER.items():
+        ended = devices.filter(condition, revoked_at=None).revoke(reason=reason)
+        if ended:
+            log_revocation(ended, reason)
+        marked += ended
+    return marked
+
+
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:
-    """Delete the devices past their retention, in batches. Yield the size of each batch."""
+    """Delete the devices past their retention, in batches. Yield the size of each batch.
+
+    First mark those that have ended without a mark, for example by raw SQL.
+    """
+    ended_by_user = reduce(or_, ENDED_BY_USER.values())
+    for batch in devices.filter(ended_by_user, revoked_at=None).in_batches(size):
+        mark_ended(batch)
     DailyCount.objects.recent()  # counts the days first, because their rows may be deleted below
     for batch in devices.past_retention().in_batches(size):
         purged = batch.past_retention()._raw_delete(using=batch.db)

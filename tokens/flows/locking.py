@@ -29,12 +29,13 @@ def locked(user: User) -> Iterator[None]:
 def lock_verified(user: User) -> datetime:
     """Lock the user's row and return the time of the database. Call this in a transaction.
 
-    Raise Refused if the account was deactivated, or its password changed, since it was verified.
+    The user gets the flags of the locked row. Raise Refused if the account was deactivated, or its
+    password changed, since it was verified.
     """
     rows = compiled.select(router.db_for_write(User), _active_user).fetch(pk=user.pk)
     if not rows:
         raise Refused("user_inactive")
-    [(password_changed_at, now)] = rows
+    [(password_changed_at, user.is_staff, user.is_superuser, now)] = rows
     if password_changed_at != user.password_changed_at:
         raise Refused("password_changed")
     return now
@@ -42,4 +43,4 @@ def lock_verified(user: User) -> datetime:
 
 def _active_user() -> Any:
     users = User.objects.select_for_update(no_key=True).filter(pk=Parameter("pk"), is_active=True)
-    return users.values_list("password_changed_at", Now())
+    return users.values_list("password_changed_at", "is_staff", "is_superuser", Now())

@@ -47,10 +47,10 @@ def require_live(device: IssuedToken, client: Client) -> None:
         raise Refused("password_changed")
     if device.ended_reason == Reason.DEACTIVATED and not device.user.is_active:
         raise Refused("user_inactive")
-    if device.revoked_at:
+    if device.state == State.REVOKED:
         # The note of a reuse says where both sides are, and this may be the thief.
         note = "" if device.revoked_reason == Reason.REUSE else device.revoked_note
-        raise Refused("device_revoked", reason=device.revoked_reason, note=note)
+        raise Refused("device_revoked", reason=device.ended_reason, note=note)
     raise Refused(f"device_{device.state}")
 
 

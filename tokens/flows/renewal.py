@@ -67,3 +67,4 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     device.refresh_from_db(fields=[*values])
     device.presented_generation = device.generation
     return handle
+        "authenticated_ip": device.presented_ip,

@@ -31,7 +31,7 @@ def authenticate(access_token: str, client: Client) -> IssuedToken:
     require_live(device, client)
     if claims.gen < device.generation - 1:
         raise Refused("token_expired")
-    device.presented_generation = claims.gen
+    device.presented_generation, device.presented_ip = claims.gen, client.ip_address
     _touch(device, client)
     return device
 
@@ -40,7 +40,7 @@ def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     """The live device of a browser's handle, noted as seen. Raise Refused as `authenticate`."""
     device = find(handle, Kind.BROWSER)
     require_live(device, client)
-    device.presented_generation = device.generation
+    device.presented_generation, device.presented_ip = device.generation, client.ip_address
     _touch(device, client)
     return device
 

@@ -3,10 +3,10 @@ from tokens.models.devices import (
     NAME_LENGTH,
     NOTE_LENGTH,
     IssuedToken,
-    IssuedTokenQuerySet,
     idle_timeout,
     lifetime,
 )
+from tokens.models.queries import IssuedTokenQuerySet
 from tokens.models.states import State
 
 __all__ = [

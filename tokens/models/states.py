@@ -1,6 +1,8 @@
 """The four states of a device, and the questions about them."""
 
 from datetime import timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
@@ -18,14 +20,21 @@ class State(models.TextChoices):
     REVOKED = "revoked"
 
 
+# What ends devices by the state of their user, with the reason. A device is in the first one whose
+# condition holds. The flags at sign-in are compared with False: None counts as the flags of today.
+ENDED_BY_USER = {
+    "deactivated": Q(user__is_active=False),
+    # Written as < or >, not !=: for != PostgreSQL underestimates the live rows and sorts them all.
+    "password": Q(password_epoch__lt=F("user__password_changed_at"))
+    | Q(password_epoch__gt=F("user__password_changed_at")),
+    "rights": Q(was_staff=False, user__is_staff=True)
+    | Q(was_superuser=False, user__is_superuser=True),
+}
+
 # The one definition of the states. A device is in the first state whose condition holds. If none
 # holds, it is live. The time is the database's, so hosts with different clocks agree.
 ENDED = {
-    State.REVOKED: Q(revoked_at__isnull=False)
-    | Q(user__is_active=False)
-    # Written as < or >, not !=: for != PostgreSQL underestimates the live rows and sorts them all.
-    | Q(password_epoch__lt=F("user__password_changed_at"))
-    | Q(password_epoch__gt=F("user__password_changed_at")),
+    State.REVOKED: reduce(or_, ENDED_BY_USER.values(), Q(revoked_at__isnull=False)),
     State.EXPIRED: Q(expires_at__lte=Now()),
     State.IDLE: Q(idle_at__lte=Now()),
 }
