@@ -33,5 +33,12 @@ class RoleBackend(ModelBackend):
         logger.info("login refused", extra={"user": user and user.pk})
         return None
 
+    def get_user(self, user_id):
+        """Return None, for every user: what Django keeps in a session signs nobody in.
+
+        So a reader of the session that asks nobody else, such as `contrib.auth.get_user()`, finds
+        an anonymous user.
+        """
+
     def _get_group_permissions(self, user_obj):
         return Permission.objects.filter(roles__users=user_obj).distinct()

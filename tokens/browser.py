@@ -6,6 +6,7 @@ browser is signed in. If it is not, the session keeps the reason for the next si
 
 import logging
 
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.http import HttpRequest
 
 from tokens import flows, stories
@@ -33,8 +34,13 @@ def remember_former_handle(request) -> None:
 
 
 def keep_handle(request, handle: str) -> None:
-    """Put the handle of this browser's device into its session, under a new session key."""
+    """Put the handle of this browser's device into its session, under a new session key.
+
+    What `login()` has put there goes, so that only the row of the device says who is signed in.
+    """
     request.session.cycle_key()
+    for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
+        request.session.pop(key, None)
     request.session[HANDLE_KEY] = handle
     request.former_handle = handle
     if hasattr(request, "_cached_device"):

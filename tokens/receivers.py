@@ -27,6 +27,9 @@ def add_browser_device(request, user, **kwargs):
         return
     keep_handle(request, handle)
 
+    User.objects.filter(pk=user.pk).update(last_login=timezone.now())
+    if former_handle:
+        request.session.flush()  # it may hold what belongs to another person
 
 # Make Django's own receiver run after the one above. Otherwise the order of imports decides.
 user_logged_in.disconnect(dispatch_uid="update_last_login")

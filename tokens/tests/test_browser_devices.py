@@ -1,12 +1,15 @@
 """Browsers: every sign-in is a device, the row decides, and an old cookie is dead."""
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
+from django.contrib.auth import get_user
 from django.contrib.sessions.backends.signed_cookies import SessionStore
-from django.http import HttpResponse, JsonResponse
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 from rest_framework.response import Response
@@ -477,6 +480,54 @@ def test_person_who_becomes_staff_signs_in_again_and_is_idle_sooner(browser, ali
     browser(alice)
     device = alice.devices.live().get()
     assert device.idle_at - device.last_seen_at == timedelta(hours=1)
+
+
+# Other readers of Django's session
+
+
+def read_by_django(cookie):
+    """The user that a reader of the session finds who knows nothing of devices."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
+    return get_user(request), dict(request.session.items())
+
+
+@pytest.mark.asvs("7.4.1")
+@pytest.mark.parametrize("ends", [True, False])
+def test_session_alone_signs_nobody_in(browser, alice, ends):
+    laptop = browser(alice)
+    if ends:
+        IssuedToken.objects.update(revoked_at=Now(), revoked_reason="staff")
+    user, held = read_by_django(cookie_of(laptop))
+    assert not user.is_authenticated
+    assert [*held] == ["device"]
+
+
+def test_session_of_the_release_before_signs_nobody_in(alice):
+    session = SessionStore()
+    session["_auth_user_id"] = str(alice.pk)
+    session["_auth_user_backend"] = settings.AUTHENTICATION_BACKENDS[0]
+    session["_auth_user_hash"] = alice.get_session_auth_hash()
+    session.save()
+    user, _ = read_by_django(session.session_key)
+    assert not user.is_authenticated
+
+
+def test_login_of_django_adds_a_device(client, alice):
+    client.force_login(alice)
+    assert is_signed_in(client)
+    assert alice.devices.live().count() == 1
+
+
+def test_next_person_in_a_browser_finds_nothing_of_the_former_one(browser, alice, bob):
+    laptop = browser(alice)
+    session = laptop.session
+    session["basket"] = "of alice"
+    session.save()
+    laptop.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    laptop.post("/login", {"username": "bob", "password": PASSWORD})
+    assert is_signed_in(laptop)
+    assert "basket" not in laptop.session
 
 
 # The password
