@@ -1,6 +1,8 @@
 """The API of accounts: signing up, roles, users, and the roles of a user."""
 
 from django.conf import settings
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
+from django.db import transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics, status
@@ -9,9 +11,22 @@ from rest_framework.views import APIView
 
 from accounts import throttling
 from accounts.exceptions import CHALLENGE
+from accounts.history import log_act
 from accounts.models import Role, User
-from accounts.permissions import HasPermission, IsFresh, IsFreshForWrites, ModelPermissions
-from accounts.serializers import RoleSerializer, SignupSerializer, UserSerializer
+from accounts.permissions import (
+    HasPermission,
+    IsFreshForWrites,
+    MayManageRole,
+    ModelPermissions,
+    require_fresh,
+)
+from accounts.proof import require_proof
+from accounts.serializers import (
+    GivenRoleSerializer,
+    RoleSerializer,
+    SignupSerializer,
+    UserSerializer,
+)
 from accounts.verification import send_verification
 
 
@@ -38,9 +53,9 @@ class SignupView(OpenView, generics.GenericAPIView):
     def post(self, request):
         if not settings.SIGNUP_OPEN:
             raise exceptions.PermissionDenied("Signing up is closed here.")
+        throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         user = serializer.save()
         send_verification(user, user.email)
         return Response(UserSerializer(user).data, status=status.HTTP_201_CREATED)
@@ -52,19 +67,35 @@ class RoleListView(generics.ListCreateAPIView):
     serializer_class = RoleSerializer
     permission_classes = [ModelPermissions, IsFreshForWrites]
 
+    def perform_create(self, serializer):
+        check_role_name(self.request, serializer)
+        with transaction.atomic():
+            log_act(self.request, serializer.save(), ADDITION, "Added.")
+
 
 class RoleView(generics.RetrieveUpdateDestroyAPIView):
     refuses = {"PATCH": (409,)}
     queryset = Role.objects.all()
     serializer_class = RoleSerializer
-    permission_classes = [ModelPermissions, IsFreshForWrites]
+    permission_classes = [ModelPermissions, IsFreshForWrites, MayManageRole]
     lookup_field = "name"
     http_method_names = ["get", "patch", "delete", "head", "options"]
+
+    def perform_update(self, serializer):
+        check_role_name(self.request, serializer)
+        role = serializer.instance
+        changed = [f for f, value in serializer.validated_data.items() if value != getattr(role, f)]
+        with transaction.atomic():
+            serializer.save()
+            if changed:
+                log_act(self.request, role, CHANGE, f"Changed {' and '.join(changed)}.")
 
     def perform_destroy(self, role):
         if role.is_built_in:
             raise exceptions.PermissionDenied(f"The role {role} is built in and stays.")
-        role.delete()
+        with transaction.atomic():
+            log_act(self.request, role, DELETION, "Deleted.")
+            role.delete()
 
 
 @extend_schema(
@@ -90,27 +121,51 @@ class UserView(generics.RetrieveAPIView):
 class UserRoleView(APIView):
     """Give a user a role, or take it from them. Both are idempotent."""
 
-    permission_classes = [HasPermission("accounts.change_user"), IsFresh]
+    refuses = {"PUT": (429,)}
+    permission_classes = [HasPermission("accounts.change_user")]
 
-    @extend_schema(request=None, responses={204: None})
+    @extend_schema(request=GivenRoleSerializer, responses={204: None})
     def put(self, request, username, name):
+        """Give the role. One with permissions asks for `current_password` each time."""
         user, role = self._find(request, username, name)
-        if not request.user.may_give(role):
-            raise exceptions.PermissionDenied("This role has permissions that you do not have.")
-        user.roles.add(role)
+        if role.permission_labels():
+            require_proof(request)
+        else:
+            require_fresh(request)
+        with transaction.atomic():
+            if not user.roles.filter(pk=role.pk).exists():
+                user.roles.add(role)
+                log_act(request, user, CHANGE, f"Gave the role {role}.")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request, username, name):
         user, role = self._find(request, username, name)
-        user.roles.remove(role)
+        require_fresh(request)
+        with transaction.atomic():
+            if user.roles.filter(pk=role.pk).exists():
+                user.roles.remove(role)
+                log_act(request, user, CHANGE, f"Took the role {role}.")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _find(self, request, username: str, name: str) -> tuple[User, Role]:
+        """The user and the role. Raise PermissionDenied as the admin would refuse the change."""
         user = get_user(username)
         if not request.user.may_touch(user):
             raise exceptions.PermissionDenied("Only a superuser changes a superuser.")
-        return user, get_object_or_404(Role, name=name)
+        if not request.user.may_edit(user):
+            raise exceptions.PermissionDenied("This account may do more than you.")
+        role = get_object_or_404(Role, name=name)
+        if not request.user.may_give(role):
+            raise exceptions.PermissionDenied(f"This role {role.refusal()}")
+        return user, role
+
+
+def check_role_name(request, serializer: RoleSerializer) -> None:
+    """Raise PermissionDenied for a new name of a role that only a superuser gives."""
+    name = serializer.validated_data.get("name", "")
+    if not request.user.may_name_role(name):
+        raise exceptions.PermissionDenied("Code asks for this role: only a superuser adds it.")
 
 
 def get_user(username: str) -> User:

@@ -1,4 +1,7 @@
-"""The roles that exist after `migrate`. The apps declare what these roles may do at first."""
+"""The roles that exist after `migrate`, and the names of roles that code asks for.
+
+The apps declare what the built-in roles may do at first.
+"""
 
 from django.apps import apps as global_apps
 
@@ -6,6 +9,9 @@ BUILT_IN = {
     "admin": "Manages people, roles and devices.",
     "support": "Finds people and revokes their devices.",
 }
+
+# The names that views ask for with `HasRole`. Only a superuser gives a role one of them.
+ASKED_FOR: set[str] = set()
 
 
 def create_built_in_roles(using, apps=global_apps, **kwargs):

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from django.conf import settings
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import (
     SAFE_METHODS,
     BasePermission,
@@ -10,6 +11,7 @@ from rest_framework.permissions import (
     OperationHolderMixin,
 )
 
+from accounts.built_in_roles import ASKED_FOR
 from accounts.exceptions import ReauthenticationRequired
 
 
@@ -22,6 +24,7 @@ class HasRole(OperationHolderMixin, BasePermission):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        ASKED_FOR.add(name)
 
     def __call__(self) -> "HasRole":
         """Return this object, because DRF calls each entry of `permission_classes`."""
@@ -47,6 +50,15 @@ class ModelPermissions(DjangoModelPermissions):
 
     view = ["%(app_label)s.view_%(model_name)s"]
     perms_map = DjangoModelPermissions.perms_map | {"GET": view, "HEAD": view}
+
+
+class MayManageRole(BasePermission):
+    """Let only people change a role who may manage it (`User.may_manage`)."""
+
+    def has_object_permission(self, request, view, obj):
+        if request.method in SAFE_METHODS or request.user.may_manage(obj):
+            return True
+        raise PermissionDenied(f"This role {obj.refusal()}")
 
 
 class MayBeFresh(Protocol):

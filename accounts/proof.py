@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.functional import cached_property
 from rest_framework import serializers
 
 from accounts.forms import ThrottledForm
@@ -52,12 +53,10 @@ def require_proof(request) -> None:
     proof.is_valid(raise_exception=True)
 
 
-class ProofForm(ThrottledForm, forms.Form):
-    """A form that asks for the password of the person who sends it, if `needs_proof()`.
+class ProofForm(forms.Form):
+    """A form of a `ProofAdmin` that asks staff for their password, if `needs_proof()`.
 
-    Set `request` on the form or its class: `request.user` is that person, and `request.device` the
-    device where wrong passwords are counted. The password is looked at last, when the other fields
-    are valid.
+    Set `request` on the form or its class.
     """
 
     request: Any = None
@@ -72,17 +71,43 @@ class ProofForm(ThrottledForm, forms.Form):
     def needs_proof(self) -> bool:
         return True
 
+    @cached_property
+    def changed_data(self):
+        """Without the password, because the admin's history lists these fields."""
+        return [name for name in super().changed_data if name != "current_password"]
+
     def full_clean(self):
         super().full_clean()
         if self.is_bound and not self.errors and self.needs_proof():
-            try:
-                self._check_proof(self.cleaned_data.get("current_password", ""))
-            except ValidationError as error:
+            for error in self.request.proof.errors.get("current_password", ()):
                 self.add_error("current_password", error)
 
-    def _check_proof(self, password: str) -> None:
-        if not password:
-            raise ValidationError(MISSING, code="required")
+
+class ProofAdmin:
+    """Tests the password that comes with a form, before the form is looked at.
+
+    The admin looks at forms inside a transaction. Attempts are counted outside of transactions.
+    """
+
+    def changeform_view(self, request, *args, **kwargs):
+        if request.method != "POST":
+            return super().changeform_view(request, *args, **kwargs)
+        request.proof = _GivenPassword(request.POST, request=request)
+        request.proof.full_clean()
+        response = super().changeform_view(request, *args, **kwargs)
+        return request.proof.mark(response) if response.status_code == 200 else response
+
+
+class _GivenPassword(ThrottledForm, forms.Form):
+    current_password = forms.CharField(strip=False, error_messages={"required": MISSING})
+
+    def __init__(self, *args, request, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.request = request
+
+    def clean_current_password(self):
+        password = self.cleaned_data["current_password"]
         with self.throttled():
             if not check_password(self.request.user, password, device=self.request.device.pk):
-                raise ValidationError(WRONG, code="password_incorrect")
+                raise ValidationError(WRONG)
+        return password

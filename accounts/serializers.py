@@ -96,6 +96,14 @@ class RoleSerializer(serializers.ModelSerializer):
             raise RoleTaken from None
 
 
+class GivenRoleSerializer(serializers.Serializer):
+    """The body of a request that gives a role."""
+
+    current_password = PasswordField(
+        required=False, help_text="Needed to give a role with permissions."
+    )
+
+
 def validate_new_password(password: str, user: User, *, field: str) -> None:
     """Raise DRF's ValidationError for `field` unless Django's validators accept the password."""
     try:

@@ -72,7 +72,8 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
     device = get_device(request)
     if request.method != "POST" or device is None or device.is_fresh():
         return None
-    form = _form(request, FIELD)
+    # The password that a form of its own asks for is as good.
+    form = _form(request, PROOF_FIELD if request.POST.get(PROOF_FIELD) else FIELD)
     if form.is_valid():
         keep_handle(request, flows.reauthenticate(device, device.user))
         return None

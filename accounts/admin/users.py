@@ -1,3 +1,5 @@
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import admin as auth_admin
@@ -15,16 +17,26 @@ from accounts.admin.lists import LargeListAdmin
 from accounts.admin.throttles import in_utc, may_lift
 from accounts.forms import PasswordResetForm
 from accounts.models import Role, User
+from accounts.proof import ProofAdmin, ProofForm
 from accounts.verification import send_verification, tell_of_new_names
 
 MAX_LINKS = 100  # reset links that one request sends
 MAX_FOUND = 50  # users that a search finds by username, and as many by email address
+PROOF: tuple[str, Any] = (
+    "Your password",
+    {
+        "fields": ["current_password"],
+        "description": "Needed to make a superuser, and to give a role with permissions.",
+    },
+)
 
 
-class UserForm(forms.ModelForm):
-    """The form in which staff edit an account. It has no password: staff send a reset link."""
+class UserForm(ProofForm, forms.ModelForm):
+    """The form in which staff edit an account.
 
-    editor: User
+    It has no password of the account: staff send a reset link. It asks for the password of staff
+    to make a superuser, and to give a role with permissions.
+    """
 
     class Meta:
         model = User
@@ -33,10 +45,9 @@ class UserForm(forms.ModelForm):
 
     def clean_roles(self):
         roles = self.cleaned_data["roles"]
-        held = set(self.instance.roles.all())
-        for role in roles:
-            if role not in held and not self.editor.may_give(role):
-                raise ValidationError(f"The role {role} has permissions that you do not have.")
+        for role in set(roles) ^ set(self.instance.roles.all()):
+            if not self.request.user.may_give(role):
+                raise ValidationError(f"The role {role} {role.refusal()}")
         return roles
 
     def clean(self):
@@ -46,6 +57,14 @@ class UserForm(forms.ModelForm):
         if self.instance.pk and not stays and self._stored().is_last_superuser():
             raise ValidationError("This is the last superuser, who cannot be removed.")
         return cleaned
+
+    def needs_proof(self):
+        if "is_superuser" in self.changed_data and self.cleaned_data["is_superuser"]:
+            return True
+        if "roles" not in self.changed_data:
+            return False
+        given = set(self.cleaned_data["roles"]) - set(self.instance.roles.all())
+        return any(role.permission_labels() for role in given)
 
     def save(self, commit=True):
         """Save the account. A new email address is not verified yet."""
@@ -59,6 +78,8 @@ class UserForm(forms.ModelForm):
 
 class UserCreationForm(UserForm):
     """A new account. It has no password until its owner sets one with a reset link."""
+
+    current_password = None
 
     class Meta:
         model = User
@@ -96,7 +117,7 @@ def find_users(request, term: str) -> list[int]:
     return found
 
 
-class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
+class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
     form = UserForm
     add_form = UserCreationForm
     add_form_template = None
@@ -145,8 +166,15 @@ class UserAdmin(LargeListAdmin, auth_admin.UserAdmin):
 
     def get_form(self, request, obj=None, **kwargs):
         form = super().get_form(request, obj, **kwargs)
-        form.editor = request.user
+        form.request = request
         return form
+
+    def get_fieldsets(self, request, obj=None):
+        """Ask for the password of staff only on a form that they may send."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not self.has_change_permission(request, obj):
+            return fieldsets
+        return [*fieldsets, PROOF]
 
     def get_search_results(self, request, queryset, search_term):
         if not search_term:

@@ -54,6 +54,12 @@ class Role(models.Model):
         """The role's permissions as "app.codename". Prefetched permissions cost no query."""
         return {label_of(permission) for permission in self.permissions.all()}
 
+    def refusal(self) -> str:
+        """What to tell a user who may not give or manage it. The role is the subject before it."""
+        if self.permission_labels():
+            return "has permissions that you do not have."
+        return "has no permission, so only people who hold it and superusers manage it."
+
 
 def label_of(permission: Permission) -> str:
     """The permission as "app.codename". Its content type comes from Django's cache."""

@@ -6,6 +6,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from accounts.built_in_roles import ASKED_FOR
 from accounts.lookups import BytewiseLower
 from accounts.models.roles import Role, label_of
 from accounts.signals import send_changed, users_deactivated
@@ -18,11 +19,11 @@ logger = logging.getLogger(__name__)
 # At least one letter or digit, because URLs fold `.` and `..` away.
 USERNAME = r"[_.+-]*[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
-# Sorts after every character of a name or an address.
-LAST = "\U0010ffff"
 # Columns whose change may end devices.
 TELLING = frozenset({"password", "is_staff", "is_superuser"})
 
+# Sorts after every character of a name or an address.
+LAST = "\U0010ffff"
 MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
 
 
@@ -103,6 +104,12 @@ class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ig
     def get_by_natural_key(self, username):
         return self.get(username__lower=BytewiseLower(models.Value(username)))
 
+    def _create_user_object(self, username, email, password, **extra_fields):
+        """Raise ValueError without an email address, as Django does without a username."""
+        if not email:
+            raise ValueError("The email address is missing.")
+        return super()._create_user_object(username, email, password, **extra_fields)
+
 
 class User(AbstractUser):
     """A person.
@@ -165,9 +172,13 @@ class User(AbstractUser):
     def save(self, *args, **kwargs):
         """Save, and stamp a real password change. Send `users_deactivated` for an inactive user.
 
+        Raise ValidationError for a new user whose username the rules refuse.
+
         Django sets `_password` at a real change, and clears it before it saves an upgrade of the
         hash. A hash that was made elsewhere and then assigned is a real change too.
         """
+        if self._state.adding:
+            self._meta.get_field("username").run_validators(self.username)
         fields = kwargs.get("update_fields")
         unsaved_password = None
         is_change = False
@@ -183,6 +194,8 @@ class User(AbstractUser):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
+            if is_change or (fields is None and (self.is_staff or self.is_superuser)):
+                send_changed([self.pk], using=kwargs.get("using"))
         if is_change:
             logger.info("password changed", extra={"user": self.pk})
         if unsaved_password is not None:
@@ -195,8 +208,6 @@ class User(AbstractUser):
         return not User.objects.filter(pk=self.pk, password=self.password).exists()
 
     def set_password(self, raw_password):
-            if is_change or (fields is None and (self.is_staff or self.is_superuser)):
-                send_changed([self.pk], using=kwargs.get("using"))
         super().set_password(raw_password)
         self._own_hash = self.password
         if raw_password is None:
@@ -216,13 +227,17 @@ class User(AbstractUser):
         return self.is_superuser or not other.is_superuser
 
     def may_edit(self, other: "User") -> bool:
-        """Whether this user may edit the other: only if it has no permission that this user lacks.
+        """Whether this user may edit the other: only if it holds nothing that this user lacks.
 
         Otherwise the editor could take that account over by giving it their own email address.
+        What it holds are its permissions, and its roles without permissions.
         """
         if self.is_superuser:
             return True
-        return self.may_touch(other) and other.held_permissions() <= self.get_all_permissions()
+        if not self.may_touch(other) or not other.held_permissions() <= self.get_all_permissions():
+            return False
+        bare = other.roles.filter(permissions=None)
+        return not bare.exclude(pk__in=self.roles.values("pk")).exists()
 
     def held_permissions(self) -> set[str]:
         """The account's permissions, also while it is inactive, unlike `get_all_permissions()`."""
@@ -230,8 +245,38 @@ class User(AbstractUser):
         return {label_of(permission) for permission in Permission.objects.filter(held).distinct()}
 
     def may_give(self, role: Role) -> bool:
-        """Whether this user may give the role: only with all its permissions, or as a superuser."""
-        return self.is_superuser or role.permission_labels() <= self.get_all_permissions()
+        """Whether this user may give the role, and take it.
+
+        A role's name is authority too, because code asks for it (`HasRole`). So this needs every
+        permission of the role, and for a role without permissions it needs the role itself. A
+        superuser may always.
+        """
+        if self.is_superuser:
+            return True
+        labels = role.permission_labels()
+        if labels:
+            return labels <= self.get_all_permissions()
+        return self.roles.filter(pk=role.pk).exists()
+
+    def may_manage(self, role: Role) -> bool:
+        """Whether this user may edit, rename and delete the role.
+
+        People who may give it may. A role that is no authority at all anybody may manage: it has
+        no permissions, nobody has it, and no view asks for it.
+        """
+        if self.may_give(role):
+            return True
+        is_used = role.name in ASKED_FOR or role.users.exists()
+        return not is_used and not role.permission_labels()
+
+    def may_name_role(self, name: str) -> bool:
+        """Whether this user may give a role this name. Only a superuser may, if views ask for it.
+
+        A name that a role has is allowed here: it is the role's own, or it is refused as taken.
+        """
+        if self.is_superuser or name not in ASKED_FOR:
+            return True
+        return Role.objects.filter(name=name).exists()
 
     def is_last_superuser(self) -> bool:
         """Whether this is the last superuser. Without one, no account could make another."""

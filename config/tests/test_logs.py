@@ -307,7 +307,7 @@ def test_a_token_for_a_script_is_logged(log, alice):
 def test_a_role_given_by_the_api_is_logged(log, api, manager, alice):
     staff = api(manager)
     log()
-    staff.put("users/alice/roles/support")
+    staff.put("users/alice/roles/support", {"current_password": PASSWORD})
     line = only(log(), "rights changed")
     assert (line["of"], line["change"]) == (str(alice.pk), "add")
     assert line["ids"] == [Role.objects.get(name="support").pk]

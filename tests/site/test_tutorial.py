@@ -100,8 +100,8 @@ def test_own_devices_are_listed_and_revoked_one_and_all(call, log_in, alice):
     assert {call("GET", "me", token=token)[0] for token in (phone, tablet, laptop)} == {401}
 
 
-def test_roles_are_created_given_taken_and_deleted(call, log_in, alice, manager):
-    boss, hers = log_in("manager"), log_in("alice")
+def test_roles_are_created_given_taken_and_deleted(call, log_in, alice, root):
+    boss, hers = log_in("root"), log_in("alice")
     status, role = call("POST", "roles", {"name": "editor", "description": "Edits."}, boss)
     assert (status, role["permissions"]) == (201, [])
 

@@ -1,0 +1,18 @@
+"""The acts of the API on users and roles, in the same history as those of the admin."""
+
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
+
+
+def log_act(request, item: Model, action: int, message: str) -> None:
+    """Write an act of the API on `item` into its history: who, what, and from which device.
+
+    `action` is one of Django's flags. Call it before a deletion, in the transaction of the act.
+    """
+    LogEntry.objects.log_actions(
+        request.user.pk,
+        [item],
+        action,
+        change_message=f"{message} By the API, from device {request.auth.pk}.",
+        single_object=True,
+    )
