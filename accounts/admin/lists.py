@@ -1,10 +1,14 @@
 """Lists of the admin that are as quick at ten million rows as at ten."""
 
-from django.contrib import admin
-from django.contrib.admin.views.main import ChangeList
+from django.contrib import admin, messages
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
+from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Paginator
 from django.utils.functional import cached_property
 
+FILTER_LOOKUPS = ("exact", "isnull", "gte", "lt")  # which Django's filters of a field use
 MAX_COUNTED = 1000  # rows; of a longer list the admin only says that there are more
 
 
@@ -30,16 +34,38 @@ class CappedPaginator(Paginator):
 
 
 class LargeChangeList(ChangeList):
-    """Sorts only by the fields in `sortable_by`, even if the URL asks for another."""
+    """Sorts only by the fields in `sortable_by`, even if the URL asks for another.
+
+    A lookup that is not allowed, and a value that the database cannot compare, raise
+    IncorrectLookupParameters: Django then shows the list without them.
+    """
 
     def get_ordering_field(self, field_name):
         return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+
+    def get_filters(self, request):
+        try:
+            return super().get_filters(request)
+        except DisallowedModelAdminLookup as error:
+            raise IncorrectLookupParameters(error) from error
+
+    def get_queryset(self, request, exclude_parameters=None):
+        found = super().get_queryset(request, exclude_parameters)
+        try:
+            found.query.get_compiler(found.db).as_sql()  # converts the values, as a run would
+        except EmptyResultSet:
+            pass
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
+        return found
 
 
 class LargeListAdmin(admin.ModelAdmin):
     """A list of a large table, which is never counted or sorted as a whole.
 
-    `sortable_by` may name only fields that an index sorts.
+    `sortable_by` may name only fields that an index sorts. The URL may filter by what the list
+    shows as a filter, and by `extra_lookups`. Django would allow every lookup of a local field,
+    regular expressions and hashes included.
     """
 
     list_per_page = 50
@@ -47,6 +73,23 @@ class LargeListAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by: list[str] = []
+    extra_lookups: list[str] = []
+
+    def lookup_allowed(self, lookup, value, request):
+        allowed = set(self.extra_lookups)
+        for shown in self.get_list_filter(request):
+            if isinstance(shown, type):
+                allowed.add(shown.parameter_name)
+            else:
+                field = shown if isinstance(shown, str) else shown[0]
+                allowed |= {f"{field}__{name}" for name in FILTER_LOOKUPS}
+        return lookup in allowed
+
+    def changelist_view(self, request, extra_context=None):
+        """Say so when Django has led back here from a filter that could not be used."""
+        if ERROR_FLAG in request.GET:
+            messages.warning(request, "That filter cannot be used here, so it is left out.")
+        return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request, **kwargs):
         return LargeChangeList

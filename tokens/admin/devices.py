@@ -43,6 +43,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     ]
     list_display_links = ["client"]
     list_filter = [StateFilter, "kind", OSFilter, "created_at", ("revoked_reason", ReasonFilter)]
+    extra_lookups = ["user__id__exact"]  # the link from a user's page
     ordering = ["-created_at", "-id"]
     search_fields = ["id"]
     search_help_text = "Username, email address, IP address or network, or device id"

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from django.http import StreamingHttpResponse
@@ -31,6 +33,8 @@ FIELDS = [
 # A spreadsheet computes a text that begins with one of these (OWASP, CSV injection). The last
 # four are the full-width forms of = + - @.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+SEPARATOR_AND_FORMULA = re.compile(rf"([,;|])(\s*[{re.escape(''.join(FORMULA_STARTS))}])")
+BYTE_ORDER_MARK = "\ufeff"  # by which Excel knows that the text is UTF-8
 
 
 class Echo:
@@ -43,7 +47,8 @@ class Echo:
 def csv_response(devices: IssuedTokenQuerySet) -> StreamingHttpResponse:
     writer = csv.writer(Echo())
     rows = ([_plain(value) for value in row.values()] for row in _rows(devices))
-    return _stream((writer.writerow(row) for row in _with_header(rows)), "text/csv", "csv")
+    lines = (writer.writerow(row) for row in _with_header(rows))
+    return _stream(chain([BYTE_ORDER_MARK], lines), "text/csv; charset=utf-8", "csv")
 
 
 def json_response(devices: IssuedTokenQuerySet) -> StreamingHttpResponse:
@@ -79,8 +84,11 @@ def _with_header(rows: Iterable[list[str]]) -> Iterator[list[str]]:
 
 
 def _plain(value: str | None) -> str:
-    """The text of a cell. A quote in front keeps a spreadsheet from computing it."""
-    text = value or ""
+    """The text of a cell. A quote in front of a formula keeps a spreadsheet from computing it.
+
+    A spreadsheet that guesses another separator begins a cell in the middle of the text.
+    """
+    text = SEPARATOR_AND_FORMULA.sub(r"\1'\2", value or "")
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 

@@ -19,7 +19,7 @@ def export(staff, kind, devices=(), query="", **extra):
     assert answer.status_code == 200
     assert answer.streaming
     assert answer.headers["Content-Disposition"] == f'attachment; filename="devices.{kind}"'
-    return b"".join(answer.streaming_content).decode()
+    return b"".join(answer.streaming_content).decode("utf-8-sig")
 
 
 def test_selection_as_csv(api, alice, bob, browser, support):
@@ -73,3 +73,33 @@ def test_export_needs_the_permission_to_view(api, alice, browser, support):
     )
 
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+def test_no_separator_that_a_spreadsheet_guesses_makes_a_formula(
+    api, alice, browser, support, separator
+):
+    phone = api(alice).device
+    IssuedToken.objects.update(name=f"phone{separator}=2+5{separator} @SUM(1)")
+
+    text = export(browser(support), "csv", [phone])
+
+    for row in csv.reader(io.StringIO(text), delimiter=separator):
+        assert not [cell for cell in row if cell.strip().startswith(("=", "+", "-", "@"))]
+
+
+def test_csv_opens_in_excel_with_every_letter(api, alice, browser, support):
+    phone = api(alice).device
+    IssuedToken.objects.update(name="Zoë")
+
+    answer = browser(support).post(
+        URL,
+        {
+            "action": "export_csv",
+            "_selected_action": [str(phone.pk)],
+            "current_password": PASSWORD,
+        },
+    )
+
+    assert b"".join(answer.streaming_content).startswith(b"\xef\xbb\xbfid,")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
