@@ -2,6 +2,7 @@ import logging
 
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Permission
+from django.db import router
 
 from accounts import throttling
 from accounts.models import User
@@ -41,4 +42,8 @@ class RoleBackend(ModelBackend):
         """
 
     def _get_group_permissions(self, user_obj):
-        return Permission.objects.filter(roles__users=user_obj).distinct()
+        held = Permission.objects.using(router.db_for_write(Permission))
+        return held.filter(roles__users=user_obj).distinct()
+
+    def _get_user_permissions(self, user_obj):
+        return user_obj.user_permissions.using(router.db_for_write(Permission))

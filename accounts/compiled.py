@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import Expression, QuerySet
+from django.db.models import BooleanField, Expression, QuerySet
+from django.db.models.expressions import Col
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 BINARY = 1  # psycopg.pq.Format.BINARY
@@ -28,6 +29,13 @@ READING: dict[str, dict[str, tuple[str, Callable[[Any], Any] | None]]] = {
         "UUIDField": ("{}", uuid.UUID),
     },
     "postgresql": {"GenericIPAddressField": ("HOST({})", None)},
+}
+# What PostgreSQL sends in binary reads as the ORM reads it for these types of Django's own fields.
+BINARY_TYPES = {
+    *("AutoField", "BigAutoField", "SmallAutoField", "ForeignKey", "BooleanField", "BinaryField"),
+    *("IntegerField", "BigIntegerField", "SmallIntegerField", "PositiveIntegerField"),
+    *("CharField", "SlugField", "TextField", "DateTimeField", "UUIDField"),
+    "GenericIPAddressField",
 }
 Build = Callable[..., QuerySet[Any, Any]]
 
@@ -48,7 +56,9 @@ class Statement:
     """SQL for the database `alias`, with the parameters that are the same in each run.
 
     The other fields are for a SELECT. `names` are its columns. `converters` has the position of
-    each column to convert. `related` is the position of the first column of a related model.
+    each column to convert. `slow_converters` has those of columns that only the ORM's converters
+    read rightly, with the expression that these are called with. `related` is the position of the
+    first column of a related model.
     """
 
     alias: str
@@ -56,12 +66,14 @@ class Statement:
     parameters: dict[str, Any]
     names: list[str] = field(default_factory=list)
     converters: list[tuple[int, Callable[[Any], Any]]] = field(default_factory=list)
+    slow_converters: list[tuple[int, Any, list[Any]]] = field(default_factory=list)
+    is_binary: bool = True
     related: int | None = None
 
     def fetch(self, **values: Any) -> list[list[Any]]:
         """Run a SELECT with these values. Return its rows, converted."""
         with connections[self.alias].cursor() as cursor:
-            if cursor.db.vendor == "postgresql":
+            if cursor.db.vendor == "postgresql" and self.is_binary:
                 cursor.cursor.format = BINARY
             cursor.execute(self.sql, {**self.parameters, **values})
             rows = [list(row) for row in cursor.fetchall()]
@@ -69,6 +81,10 @@ class Statement:
             for row in rows:
                 if row[position] is not None:
                     row[position] = convert(row[position])
+        for position, expression, convert_all in self.slow_converters:
+            for row in rows:
+                for convert in convert_all:
+                    row[position] = convert(row[position], expression, connections[self.alias])
         return rows
 
     def execute(self, **values: Any) -> int:
@@ -84,15 +100,17 @@ def select(alias: str, build: Build, *args: Any) -> Statement:
     compiler = build(*args).query.get_compiler(alias)
     sql, values = compiler.as_sql()
     annotations = {position: name for name, position in compiler.annotation_col_map.items()}
-    reading = READING[compiler.connection.vendor]
+    expressions = [expression for expression, _, _ in compiler.select]
     names, columns, converters = [], [], []
+    slow = compiler.get_converters(expressions)
     for position, (expression, (column, _), _) in enumerate(compiler.select):
         names.append(annotations.get(position) or expression.target.attname)
-        kind = expression.output_field.get_internal_type()
-        selected, convert = reading.get(kind, ("{}", None))
+        selected, convert = _reading(expression, compiler.connection.vendor)
         columns.append(selected.format(column))
         if convert:
             converters.append((position, convert))
+        if convert or selected != "{}" or _is_read_by_driver(expression):
+            slow.pop(position, None)
     related = (compiler.klass_info or {}).get("related_klass_infos")
     sql, parameters = _with_names(_with_columns(sql, columns), values)
     return Statement(
@@ -101,6 +119,11 @@ def select(alias: str, build: Build, *args: Any) -> Statement:
         parameters=parameters,
         names=names,
         converters=converters,
+        slow_converters=[
+            (position, expression, convert_all)
+            for position, (convert_all, expression) in slow.items()
+        ],
+        is_binary=all(map(_is_binary, expressions)),
         related=related[0]["select_fields"][0] if related else None,
     )
 
@@ -138,6 +161,28 @@ def several(name: str, size: int) -> list[Parameter]:
 def spread(name: str, values: Iterable[Any]) -> dict[str, Any]:
     """Return the values for the parameters that `several()` made, by name."""
     return {f"{name}{number}": value for number, value in enumerate(values)}
+
+
+def _reading(expression: Any, vendor: str) -> tuple[str, Callable[[Any], Any] | None]:
+    """How READING reads the column; as it is, if the field is not Django's own."""
+    if not _is_djangos(expression.output_field):
+        return "{}", None
+    return READING[vendor].get(expression.output_field.get_internal_type(), ("{}", None))
+
+
+def _is_read_by_driver(expression: Any) -> bool:
+    """Whether it is a column of booleans: SQLite's driver reads these by the type of the column."""
+    kind = expression.output_field
+    return isinstance(expression, Col) and type(kind) is BooleanField
+
+
+def _is_binary(expression: Any) -> bool:
+    kind = expression.output_field
+    return _is_djangos(kind) and kind.get_internal_type() in BINARY_TYPES
+
+
+def _is_djangos(field: Any) -> bool:
+    return type(field).__module__.startswith("django.db.models.")
 
 
 def _with_columns(sql: str, columns: list[str]) -> str:

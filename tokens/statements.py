@@ -37,7 +37,7 @@ def find_device(digest: bytes) -> IssuedToken | None:
 
     Unlike the ORM, this does not call `__init__`, so `pre_init` and `post_init` are not sent.
     """
-    statement = compiled.select(router.db_for_read(IssuedToken), _found)
+    statement = compiled.select(router.db_for_write(IssuedToken), _found)
     rows = statement.fetch(hash=digest)
     if not rows:
         return None

@@ -5,10 +5,11 @@ from django.db import models
 from django.dispatch import receiver
 
 from accounts.built_in_roles import BUILT_IN
+from accounts.models.primary import ReadsPrimary
 from accounts.text import validate_printable
 
 
-class RoleQuerySet(models.QuerySet):
+class RoleQuerySet(ReadsPrimary, models.QuerySet):
     def update(self, **kwargs):
         """Update, but raise ValidationError for a new name of a built-in role."""
         if "name" in kwargs and self.filter(name__in=BUILT_IN).exists():

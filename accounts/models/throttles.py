@@ -4,8 +4,10 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accounts.models.primary import ReadsPrimary
 
-class ThrottleQuerySet(models.QuerySet["Throttle"]):
+
+class ThrottleQuerySet(ReadsPrimary, models.QuerySet["Throttle"]):
     def locked(self) -> "ThrottleQuerySet":
         """Rows that refuse the next attempt now."""
         return self.timed().filter(locked_until__gt=Now())

@@ -9,6 +9,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.built_in_roles import ASKED_FOR
 from accounts.lookups import BytewiseLower
 from accounts.models.roles import Role, label_of
+from accounts.models.primary import ReadsPrimary
 from accounts.signals import send_changed, users_deactivated
 from accounts.text import validate_printable
 
@@ -27,7 +28,7 @@ LAST = "\U0010ffff"
 MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
 
 
-class UserQuerySet(models.QuerySet):
+class UserQuerySet(ReadsPrimary, models.QuerySet):
     def update(self, **kwargs):
         """Update, and stamp new passwords. Send the signals of accounts."""
         if "password" in kwargs:

@@ -64,7 +64,7 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     same = IssuedToken.objects.filter(hash=device.hash, revoked_at=None)
     if not same.update(**values):
         raise Refused("token_invalid")
-    device.refresh_from_db(fields=[*values])
+    device.refresh_from_db(using=same.db, fields=[*values])
     device.presented_generation = device.generation
     return handle
         "authenticated_ip": device.presented_ip,

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Least, Now
 
+from accounts.models.primary import ReadsPrimary
+
 D = TypeVar("D", bound=models.Model)
 
 
@@ -40,7 +42,7 @@ ENDED = {
 }
 
 
-class DevicesByState(models.QuerySet[D]):
+class DevicesByState(ReadsPrimary, models.QuerySet[D]):
     """Questions about the states of devices, and about their end."""
 
     def with_state(self) -> Self:

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.db import connection, connections, models
 from django.db.models import OuterRef, Subquery
 from django.test import override_settings
@@ -12,7 +14,8 @@ from django.utils import timezone
 
 from accounts import compiled
 from accounts.compiled import Parameter, several, spread
-from accounts.models import Throttle, User
+from accounts.models import Role, Throttle, User
+from tests.plugins.guestlist import PASSWORD
 from tokens.flows.rotation import _not_rotated
 from tokens.models import IssuedToken, State
 from tokens.statements import count_devices, find_device, update_if
@@ -351,8 +354,47 @@ def test_routers_are_asked_for_the_model(api, alice):
 
 
 class Replica:
+    """Sends reads of what decides to a database that answers nothing."""
+
     def db_for_read(self, model, **hints):
-        return "replica"
+        return "replica" if model in {IssuedToken, User, Role, Permission, Throttle} else None
+
+
+@pytest.fixture
+def replica():
+    connections["replica"] = connection.copy("replica")
+    connections["replica"].cursor = None
+    yield
+    del connections["replica"]
+
+
+def test_what_decides_is_read_where_it_is_written(
+    replica, api, browser, alice, root, support, django_capture_on_commit_callbacks
+):
+    """Who is let in, who may do what, what ends: nothing of it asks a replica."""
+    role = Role.objects.get(name="admin")
+    with (
+        override_settings(DATABASE_ROUTERS=[Replica()]),
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        phone, boss, laptop = api(alice), api(root), browser(alice)
+        body = {"refresh_token": phone.pair["refresh_token"]}
+        phone.keep(phone.post("refresh", body, authorization="").json())
+        assert phone.get("me").status_code == 200
+        assert phone.get("users").status_code == 403
+        assert boss.get("users").status_code == 200
+        assert api(support).get("users/alice/devices").status_code == 200
+        assert not alice.has_role(role.name)
+        assert laptop.get("/devices/").status_code == 200
+        phone.keep(phone.post("reauthenticate", {"password": PASSWORD}).json())
+        body = {"current_password": PASSWORD, "new_password": "five loud herons at dusk"}
+        phone.keep(phone.post("password", body).json())
+        assert laptop.get("/devices/").status_code == 302
+        assert boss.post("users/alice/devices/revoke").json() == {"revoked": 1}
+        asked = {"all": True, "dry_run": False, "current_password": PASSWORD}
+        assert boss.post("users/devices/revoke", asked).json()["revoked"] == 1
+        call_command("purge_devices")
+        assert phone.get("me").status_code == 401
 
 
 def test_router_chooses_the_database(alice, request):
@@ -360,7 +402,11 @@ def test_router_chooses_the_database(alice, request):
     connections["replica"] = connections["default"]  # one database under two names
     request.addfinalizer(lambda: connections.__delitem__("replica"))
 
-    with override_settings(DATABASE_ROUTERS=[Replica()]):
+    class Primary:
+        def db_for_write(self, model, **hints):
+            return "replica"
+
+    with override_settings(DATABASE_ROUTERS=[Primary()]):
         device = find_device(DIGEST)
         expected = IssuedToken.objects.with_state().get(hash=DIGEST)
 

@@ -1,0 +1,141 @@
+# ruff: noqa: DJ001, DJ008 -- a column of each type, and null in each
+"""Columns of anybody: the compiled SELECT reads every type of field as the ORM reads it."""
+
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import connection, models
+
+from accounts import compiled
+from accounts.compiled import Parameter
+from tokens.statements import _instance
+
+
+class Reversed(models.CharField):
+    """A field of somebody's own, which stores its text backwards, and None as a word."""
+
+    def from_db_value(self, value, expression, connection):
+        return None if value == "none" else value[::-1]
+
+    def get_prep_value(self, value):
+        return "none" if value is None else value[::-1]
+
+
+class Celsius(models.DateTimeField):
+    """A field of somebody's own that is called like one of Django's."""
+
+    def from_db_value(self, value, expression, connection):
+        return value and value + timedelta(days=1)
+
+    def get_prep_value(self, value):
+        return value and super().get_prep_value(value - timedelta(days=1))
+
+
+class Every(models.Model):
+    """One field of each type of Django's."""
+
+    big = models.BigIntegerField(null=True)
+    binary = models.BinaryField(null=True)
+    boolean = models.BooleanField(null=True)
+    char = models.CharField(max_length=20, null=True)
+    date = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    decimal = models.DecimalField(max_digits=20, decimal_places=6, null=True)
+    duration = models.DurationField(null=True)
+    email = models.EmailField(null=True)
+    file = models.FileField(null=True)
+    path = models.FilePathField(null=True)
+    float = models.FloatField(null=True)
+    image = models.CharField(max_length=9, null=True)
+    ip = models.GenericIPAddressField(null=True)
+    integer = models.IntegerField(null=True)
+    json = models.JSONField(null=True)
+    positive_big = models.PositiveBigIntegerField(null=True)
+    positive = models.PositiveIntegerField(null=True)
+    positive_small = models.PositiveSmallIntegerField(null=True)
+    slug = models.SlugField(null=True)
+    small = models.SmallIntegerField(null=True)
+    text = models.TextField(null=True)
+    time = models.TimeField(null=True)
+    url = models.URLField(null=True)
+    uuid = models.UUIDField(null=True)
+    generated = models.GeneratedField(
+        expression=models.F("integer") + 1,
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
+    parent = models.ForeignKey("self", models.CASCADE, null=True)
+    own = Reversed(max_length=20, null=True)
+    own_moment = Celsius(null=True)
+
+    class Meta:
+        app_label = "columns"
+
+
+FULL = {
+    "big": 2**62,
+    "binary": b"\0\xff",
+    "boolean": True,
+    "char": "a % %s é",
+    "date": date(2026, 2, 28),
+    "moment": datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC),
+    "decimal": Decimal("12345.678900"),
+    "duration": timedelta(days=-3, microseconds=7),
+    "email": "a@example.org",
+    "file": "a/b.txt",
+    "path": "/tmp/x",
+    "float": 0.1,
+    "image": "x",
+    "ip": "2001:db8::1",
+    "integer": 7,
+    "json": {"a": [1, None, "2026-01-01"], "b": "true"},
+    "positive_big": 2**62,
+    "positive": 3,
+    "positive_small": 4,
+    "slug": "a-b",
+    "small": -5,
+    "text": "{}",
+    "time": time(23, 59, 58, 7),
+    "url": "https://example.org/?a=%s",
+    "uuid": uuid.UUID(int=7),
+    "own": "forwards",
+    "own_moment": datetime(2026, 1, 1, tzinfo=UTC),
+}
+TWISTED = [{"json": "a"}, {"json": 1.5}, {"json": []}, {"text": "[1]"}, {"boolean": False}]
+
+
+@pytest.fixture
+def every(transactional_db):
+    with connection.schema_editor() as editor:
+        editor.create_model(Every)
+    yield Every
+    with connection.schema_editor() as editor:
+        editor.delete_model(Every)
+
+
+def _of_key():
+    return Every.objects.filter(pk=Parameter("pk"))
+
+
+def attributes(row):
+    return {
+        field.attname: (type(value := getattr(row, field.attname)), value)
+        for field in Every._meta.concrete_fields
+    }
+
+
+@pytest.mark.parametrize("values", [FULL, {}, *TWISTED])
+def test_every_type_reads_as_the_orm_reads_it_and_saves_back(every, values):
+    parent = every.objects.create()
+    key = every.objects.create(**values, parent=parent).pk
+    expected = attributes(every.objects.get(pk=key))
+    statement = compiled.select.__wrapped__("default", _of_key)
+
+    [found] = statement.fetch(pk=key)
+    row = _instance(every, "default", statement.names, found)
+
+    assert attributes(row) == expected
+    row.save()
+    assert attributes(every.objects.get(pk=key)) == expected
