@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from accounts import throttling
 from accounts.admin.lists import LargeListAdmin
 from accounts.admin.throttles import in_utc, may_lift
-from accounts.forms import PasswordResetForm
+from accounts.forms import PasswordResetForm, UniqueEmail
 from accounts.models import Role, User
 from accounts.proof import ProofAdmin, ProofForm
 from accounts.verification import send_verification, tell_of_new_names
@@ -31,7 +31,7 @@ PROOF: tuple[str, Any] = (
 )
 
 
-class UserForm(ProofForm, forms.ModelForm):
+class UserForm(ProofForm, UniqueEmail, forms.ModelForm):
     """The form in which staff edit an account.
 
     It has no password of the account: staff send a reset link. It asks for the password of staff
@@ -196,17 +196,21 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         return request.user.may_edit(obj) and not obj.is_last_superuser()
 
     def get_deleted_objects(self, objs, request):
-        """Protect the last superuser, also when all superusers are deleted at once."""
         *found, protected = super().get_deleted_objects(objs, request)
-        going = {user.pk for user in objs if user.is_superuser}
+        return *found, [*protected, *self.protected_superusers(objs)]
+
+    def protected_superusers(self, users) -> list[str]:
+        """Why these users cannot be deleted at once: they are the last superusers."""
+        going = {user.pk for user in users if user.is_superuser}
         if going and not User.objects.superusers().exclude(pk__in=going).exists():
-            protected = [*protected, "The last superuser, who cannot be removed."]
-        return *found, protected
+            return ["The last superuser, who cannot be removed."]
+        return []
 
     def save_model(self, request, obj, form, change):
+        former = User.objects.filter(pk=obj.pk).first()
         super().save_model(request, obj, form, change)
-        if change and {"username", "email"} & set(form.changed_data):
-            tell_of_new_names(obj, form.initial["email"])
+        if former and {"username", "email"} & set(form.changed_data):
+            tell_of_new_names(former, obj)
         if "email" in form.changed_data:
             send_verification(obj, obj.email)
 

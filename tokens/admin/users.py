@@ -6,6 +6,7 @@ from django.utils.html import format_html, format_html_join
 
 from accounts.admin.users import UserAdmin
 from accounts.models import User
+from tokens.admin.deletion import deleted_with
 from tokens.admin.display import ago, revoke_link
 from tokens.admin.revocation import MAX_SHOWN, RevokePages
 from tokens.models import IssuedToken
@@ -43,9 +44,8 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         return [section for section in fieldsets if section[0] != "Devices"]
 
     def get_deleted_objects(self, objs, request):
-        """Require no permission to delete devices: they are deleted with their user."""
-        to_delete, model_count, perms_needed, protected = super().get_deleted_objects(objs, request)
-        return to_delete, model_count, perms_needed - {IssuedToken._meta.verbose_name}, protected
+        *found, protected = deleted_with(objs, request, self.admin_site)
+        return *found, [*protected, *self.protected_superusers(objs)]
 
     def revoke_view(self, request, object_id):
         user = self.get_object(request, object_id)

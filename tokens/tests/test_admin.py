@@ -1039,3 +1039,19 @@ def test_support_sees_no_revoke_beside_a_device_of_a_superuser(api, browser, ali
         page = browser(staff).get("/admin/tokens/issuedtoken/").content.decode()
         assert (f"/{own.pk}/revoke/" in page) == shown
         assert f"/{alice.devices.get().pk}/revoke/" in page
+
+
+def test_deletion_of_a_user_counts_the_devices(browser, root, alice, django_assert_max_num_queries):
+    make_devices(alice, 3000)
+    tab = browser(root)
+    url = f"/admin/accounts/user/{alice.pk}/delete/"
+
+    with django_assert_max_num_queries(30):
+        page = tab.get(url).content.decode()
+    assert "3,000 devices" in page
+    assert len(page) < 30_000
+
+    with django_assert_max_num_queries(45):
+        assert tab.post(url, {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=alice.pk).exists()
+    assert not IssuedToken.objects.exclude(user=root).exists()
