@@ -1,6 +1,7 @@
 import json
 
 from django.core.management.base import BaseCommand
+from django.template.defaultfilters import pluralize
 
 from tokens import flows
 from tokens.management.progress import add_up
@@ -26,11 +27,7 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps({"matched": matched, "purged": purged}))
         elif dry_run:
-            self.stdout.write(f"Would purge {_devices(matched)}. Nothing was changed.")
+            devices = f"{matched} device{pluralize(matched)} past retention"
+            self.stdout.write(f"Would purge {devices}. Nothing was changed.")
         else:
-            self.stdout.write(f"Purged {_devices(purged)}.")
-
-
-def _devices(count: int) -> str:
-    what = "device" if count == 1 else "devices"
-    return f"{count} {what} past retention"
+            self.stdout.write(f"Purged {purged} device{pluralize(purged)} past retention.")

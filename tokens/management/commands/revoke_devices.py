@@ -1,7 +1,9 @@
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 
 from accounts.models import User
 from tokens import flows
@@ -37,14 +39,16 @@ class Command(BaseCommand):
         _check(criteria, everybody=options["all"], note=note)
         devices = IssuedToken.objects.matching(**criteria).live()
         found = incident.find(devices)
-        user = criteria.get("user")
-        revoked = 0 if dry_run else _revoke(devices, found, user, note, hidden=as_json)
+        revoked = 0
+        if not dry_run:
+            ends = _revoke(devices, found, note, criteria.get("user"))
+            revoked = add_up(ends, total=found.devices, hidden=as_json)
         if as_json:
             self.stdout.write(json.dumps({"matched": found.devices, "revoked": revoked}))
         elif dry_run:
             self._show(devices, found)
         else:
-            self.stdout.write(f"Revoked {_devices(revoked)}.")
+            self.stdout.write(f"Revoked {revoked} live device{pluralize(revoked)}.")
 
     def _show(self, devices: IssuedTokenQuerySet, found: incident.Found) -> None:
         matched = found.devices
@@ -56,7 +60,8 @@ class Command(BaseCommand):
             for title, groups in devices.breakdown().items():
                 listed = ", ".join(f"{name or 'unknown'} {count}" for name, count in groups)
                 self.stdout.write(f"  by {TITLES[title]}: {listed}")
-        self.stdout.write(f"Would revoke {_devices(matched)}{_of_people(found.people)}.")
+        owners = f" of {found.people} {pluralize(found.people, 'person,people')}" if matched else ""
+        self.stdout.write(f"Would revoke {matched} live device{pluralize(matched)}{owners}.")
         self.stdout.write("Nothing was changed.")
 
 
@@ -70,26 +75,11 @@ def _check(criteria: dict[str, Any], *, everybody: bool, note: str) -> None:
 
 
 def _revoke(
-    devices: IssuedTokenQuerySet,
-    found: incident.Found,
-    user: User | None,
-    note: str,
-    *,
-    hidden: bool,
-) -> int:
+    devices: IssuedTokenQuerySet, found: incident.Found, note: str, user: User | None
+) -> Iterator[int]:
+    """Revoke the devices, and yield how many each step ended."""
     if user is not None:
-        return flows.revoke_for_user(user, devices, by=None, note=note)
-    if not found.devices:
-        return 0
-    ends = incident.end(devices, found, note=note)
-    return add_up((ended for _, ended in ends), total=found.devices, hidden=hidden)
-
-
-def _devices(count: int) -> str:
-    return "1 live device" if count == 1 else f"{count} live devices"
-
-
-def _of_people(count: int) -> str:
-    if not count:
-        return ""
-    return " of 1 person" if count == 1 else f" of {count} people"
+        yield flows.revoke_for_user(user, devices, by=None, note=note)
+    elif found.devices:
+        for _, ended in incident.end(devices, found, note=note):
+            yield ended
