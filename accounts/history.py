@@ -3,6 +3,8 @@
 from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
+from accounts.permissions import credential_of
+
 
 def log_act(request, item: Model, action: int, message: str) -> None:
     """Write an act of the API on `item` into its history: who, what, and from which device.
@@ -13,6 +15,6 @@ def log_act(request, item: Model, action: int, message: str) -> None:
         request.user.pk,
         [item],
         action,
-        change_message=f"{message} By the API, from device {request.auth.pk}.",
+        change_message=f"{message} By the API, from device {credential_of(request).pk}.",
         single_object=True,
     )

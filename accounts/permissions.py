@@ -1,9 +1,9 @@
 """Permission classes of the API: by role, by permission, by a password given lately."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import (
     SAFE_METHODS,
     BasePermission,
@@ -80,8 +80,18 @@ class IsFreshForWrites(IsFresh):
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
 
+def credential_of(request) -> Any:
+    """`request.auth`, for what needs it. Raise NotAuthenticated (401) for a request without one.
+
+    A test has none after DRF's `force_authenticate(user)`.
+    """
+    if request.auth is None:
+        raise NotAuthenticated
+    return request.auth
+
+
 def require_fresh(request) -> None:
     """Raise ReauthenticationRequired unless `request.auth` is fresh."""
-    credential: MayBeFresh | None = request.auth
-    if credential is None or not credential.is_fresh():
+    credential: MayBeFresh = credential_of(request)
+    if not credential.is_fresh():
         raise ReauthenticationRequired(int(settings.STEP_UP_MAX_AGE.total_seconds()))

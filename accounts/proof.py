@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from rest_framework import serializers
 
 from accounts.forms import ThrottledForm
+from accounts.permissions import credential_of
 from accounts.serializers import PasswordField
 from accounts.throttling import check_password
 
@@ -29,7 +30,7 @@ class CurrentPasswordSerializer(serializers.Serializer):
 
     def check_password(self, password: str) -> str:
         request = self.context["request"]
-        if not check_password(request.user, password, device=request.auth.pk):
+        if not check_password(request.user, password, device=credential_of(request).pk):
             raise serializers.ValidationError(WRONG)
         return password
 

@@ -39,7 +39,7 @@ def keep_handle(request, handle: str) -> None:
     What `login()` has put there goes, so that only the row of the device says who is signed in.
     """
     request.session.cycle_key()
-    for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
+    for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, SIGNED_OUT_KEY):
         request.session.pop(key, None)
     request.session[HANDLE_KEY] = handle
     request.former_handle = handle
@@ -78,6 +78,7 @@ def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
 
     The session forgets it, so that the person is told once.
     """
+    get_device(request)  # the first page of a device that has ended may be this one
     kept = request.session.pop(SIGNED_OUT_KEY, None)
     if kept is None:
         return None

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics
 
 from accounts.models import User
-from accounts.permissions import require_fresh
+from accounts.permissions import credential_of, require_fresh
 from tokens import flows
 from tokens.browser import forget_handle
 from tokens.models import IssuedToken, State
@@ -41,7 +41,8 @@ class DeviceListView(generics.ListAPIView):
             if state not in State.values:
                 raise exceptions.ValidationError({"state": [f"One of {State.values} or all."]})
             devices = devices.in_state(state)
-        current_first = Case(When(pk=self.request.auth.pk, then=Value(0)), default=Value(1))
+        current = self.request.auth
+        current_first = Case(When(pk=current and current.pk, then=Value(0)), default=Value(1))
         return devices.order_by(current_first, "-last_seen_at", "-pk")
 
     def get_serializer_context(self):
@@ -69,10 +70,11 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
         """End the device if it is live. Only a fresh device may end another one."""
         if device.state != State.LIVE:
             return
-        if device.pk != self.request.auth.pk:
+        current = credential_of(self.request)
+        if device.pk != current.pk:
             require_fresh(self.request)
-        flows.end_own_device(self.request.auth, device)
-        if device.pk == self.request.auth.pk:
+        flows.end_own_device(current, device)
+        if device.pk == current.pk:
             forget_handle(self.request, device)
 
 

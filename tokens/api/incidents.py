@@ -7,7 +7,7 @@ from rest_framework import generics, serializers
 from rest_framework.response import Response
 
 from accounts.models import Role
-from accounts.permissions import HasPermission, require_fresh
+from accounts.permissions import HasPermission, credential_of, require_fresh
 from accounts.proof import require_proof
 from accounts.serializers import PasswordField
 from tokens.api.staff import NoteSerializer
@@ -122,7 +122,7 @@ class IncidentView(generics.GenericAPIView):
         else:
             require_fresh(request)
         devices = IssuedToken.objects.matching(**asked["criteria"])
-        devices = devices.touchable_by(request.user).exclude(pk=request.auth.pk)
+        devices = devices.touchable_by(request.user).exclude(pk=credential_of(request).pk)
         found = incident.find(devices)
         result = {"matched": found.devices, "people": found.people}
         result |= {"revoked": 0, "remaining": found.devices}

@@ -6,6 +6,7 @@ from rest_framework.response import Response
 
 from accounts import throttling
 from accounts.models import User
+from accounts.permissions import credential_of
 from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import (
     PasswordField,
@@ -62,7 +63,7 @@ class PasswordView(generics.GenericAPIView):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         request.user.set_password(serializer.validated_data["new_password"])
-        return renewed(request, lambda: flows.change_password(request.user, request.auth))
+        return renewed(request, lambda: flows.change_password(request.user, credential_of(request)))
 
 
 class MeView(generics.GenericAPIView):
@@ -93,7 +94,7 @@ class MeView(generics.GenericAPIView):
         if changes.get("username", user.username) != user.username:
             user.username = changes["username"]
             save_unique(user, update_fields=["username"])
-            tell_of_new_names(user, user.email)
+            tell_of_new_names(user, user)
         email = changes.get("email", user.email)
         if email != user.email or ("email" in changes and user.email_verified_at is None):
             send_verification(user, email)

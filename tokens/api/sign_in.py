@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 
 from accounts.api import OpenView
 from accounts.exceptions import LoginFailed
-from accounts.permissions import IsFresh
+from accounts.permissions import IsFresh, credential_of
 from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import PasswordField
 from tokens import flows
@@ -125,7 +125,7 @@ class ReauthenticateView(generics.GenericAPIView):
     def post(self, request):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        return renewed(request, lambda: flows.reauthenticate(request.auth, request.user))
+        return renewed(request, lambda: flows.reauthenticate(credential_of(request), request.user))
 
 
 class LogoutView(APIView):
@@ -133,8 +133,8 @@ class LogoutView(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def post(self, request):
-        flows.log_out(request.auth)
-        forget_handle(request, request.auth)
+        flows.log_out(credential_of(request))
+        forget_handle(request, credential_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -145,7 +145,7 @@ class LogoutOthersView(APIView):
 
     @extend_schema(request=None, responses={200: RevokedSerializer})
     def post(self, request):
-        return Response({"revoked": flows.log_out_others(request.auth)})
+        return Response({"revoked": flows.log_out_others(credential_of(request))})
 
 
 class LogoutAllView(APIView):
@@ -156,7 +156,7 @@ class LogoutAllView(APIView):
     @extend_schema(request=None, responses={200: RevokedSerializer})
     def post(self, request):
         revoked = flows.log_out_all(request.user)
-        forget_handle(request, request.auth)
+        forget_handle(request, credential_of(request))
         return Response({"revoked": revoked})
 
 
@@ -174,7 +174,7 @@ def renewed(request, renew) -> Response:
         handle = renew()
     except flows.Refused as refusal:
         raise TokenRefused(refusal) from None
-    if request.auth.kind == IssuedToken.Kind.API:
-        return pair_response(flows.pair_of(request.auth, handle))
+    if credential_of(request).kind == IssuedToken.Kind.API:
+        return pair_response(flows.pair_of(credential_of(request), handle))
     keep_handle(request._request, handle)
     return Response(status=status.HTTP_204_NO_CONTENT)

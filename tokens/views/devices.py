@@ -25,7 +25,7 @@ MAX_ENDED = 50
 @method_decorator(login_required, name="dispatch")
 class DevicesView(View):
     def get(self, request):
-        devices = request.user.devices.with_state()
+        devices = request.device.user.devices.with_state()
         others = devices.in_state(State.LIVE).exclude(pk=request.device.pk)
         page = Paginator(others.order_by("-last_seen_at", "-pk"), PAGE_SIZE).get_page(
             request.GET.get("page")
@@ -97,7 +97,7 @@ class SignOutOthersView(View):
         return redirect("devices")
 
     def _page(self, request, form: StepUpForm):
-        devices = request.user.devices.with_state().in_state(State.LIVE)
+        devices = request.device.user.devices.with_state().in_state(State.LIVE)
         others = devices.exclude(pk=request.device.pk).order_by("-last_seen_at")
         context = {"devices": others, "form": form}
         return form.mark(render(request, "devices/sign_out.html", context))
@@ -123,7 +123,7 @@ class NotMeView(View):
 
 def get_device(request: Any, id: uuid.UUID) -> IssuedToken:
     """The person's own device with that id. Raise Http404 for any other."""
-    device = request.user.devices.with_state().filter(pk=id).first()
+    device = request.device.user.devices.with_state().filter(pk=id).first()
     if device is None:
         raise Http404
     return device
