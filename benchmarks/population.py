@@ -219,7 +219,7 @@ class Devices:
         (reason,) = self.random.choices([*REASONS], [*REASONS.values()])
         end = {"revoked_at": time, "revoked_reason": reason}
         if reason == "reuse":
-            end |= {"alarm_at": time, "alarm_ip": self._address()[0]}
+            end |= {"alarm": "reuse", "alarm_at": time, "alarm_ip": self._address()[0]}
         return end
 
     def _between(self, start: datetime, end: datetime) -> datetime:

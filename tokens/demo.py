@@ -181,6 +181,8 @@ def _date_ends(days: float) -> None:
     just_now, then = timezone.now() - JUST_NOW, _ago(days)
     for time in ("revoked_at", "alarm_at", "password_epoch"):
         IssuedToken.objects.filter(**{f"{time}__gte": just_now}).update(**{time: then})
+    # The note of a reuse names times. Without one, it is told by the times of the row.
+    IssuedToken.objects.filter(revoked_reason="reuse").update(revoked_note="")
     User.objects.filter(password_changed_at__gte=just_now).update(password_changed_at=then)
 
 

@@ -54,6 +54,12 @@ def tell_of_reuse(device: IssuedToken) -> None:
     _send(device.user, "A device was used from two places", "reuse", _devices(), device=device)
 
 
+def tell_of_other_client(device: IssuedToken) -> None:
+    """Mail that the cookie of this device came from another client in another network."""
+    title = "A device came with another program"
+    _send(device.user, title, "other_client", _devices(), device=device)
+
+
 def tell_of_revocation(user: User, *, count: int, reason: str, note: str = "") -> None:
     """Mail that staff, or the limit of devices, ended `count` devices of the user."""
     title = "A device was signed out" if count == 1 else f"{count} devices were signed out"

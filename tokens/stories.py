@@ -80,6 +80,14 @@ def reuse_note(
     return note
 
 
+def alarm_text(device: IssuedToken) -> str:
+    """That the cookie came from another client, and from where. "" without such an alarm."""
+    if device.alarm != IssuedToken.Alarm.CLIENT:
+        return ""
+    side = _side(device.alarm_at, device.alarm_ip, device.alarm_client)
+    return f"Its cookie came from another program, {side}."
+
+
 def refused_text(device: IssuedToken) -> str:
     """The requests after the end: "refused 14 times since, last 3 minutes ago from 192.0.2.7".
 
@@ -125,8 +133,10 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         yield device.rotated_at, f"refreshed {times}", _from(device.rotated_ip), f"by {client}"
     yield device.last_seen_at, "last seen", _from(device.last_ip)
     if device.alarm_at:
-        what = "its refresh token came again"
-        client = client_name(device.alarm_client)
+        if device.alarm == IssuedToken.Alarm.CLIENT:
+            what, client = "its cookie came from another client", device.alarm_client
+        else:
+            what, client = "its refresh token came again", client_name(device.alarm_client)
         yield device.alarm_at, what, _from(device.alarm_ip), f"by {client}"
     yield from _ends(device)
     if device.refused_at:

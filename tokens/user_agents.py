@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 import ua_parser
@@ -158,6 +159,12 @@ def device_label(*, browser: str, os: str, device_type: str) -> str:
     what = browser or unnamed
     where = _where(os, device_type)
     return f"{what} on {where}" if where else what
+
+
+@lru_cache(maxsize=1024)  # a browser sends the same one with each request
+def parse_family(user_agent: str) -> str:
+    """The name of the client alone: "Firefox"."""
+    return parse_user_agent(user_agent).browser
 
 
 def client_name(user_agent: str) -> str:

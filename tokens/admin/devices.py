@@ -185,7 +185,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     @admin.display(description="state")
     def shown_state(self, device):
         if device.state != State.REVOKED:
-            return device.state
+            return f"{device.state}, another client" if device.alarm else device.state
         text = stories.ended_text(device)
         return text if text.startswith("revoked") else f"revoked: {text}"
 

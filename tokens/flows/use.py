@@ -5,6 +5,7 @@ from typing import Any
 from accounts.compiled import Parameter
 from tokens import signing
 from tokens.client import Client
+from tokens.flows.alarms import other_client, report
 from tokens.flows.refusals import TOUCH_INTERVAL, Refused, find, require_live
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
@@ -41,7 +42,11 @@ def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     device = find(handle, Kind.BROWSER)
     require_live(device, client)
     device.presented_generation, device.presented_ip = device.generation, client.ip_address
-    _touch(device, client)
+    alarm = other_client(device, client)
+    if alarm:
+        _raise_alarm(device, client, alarm)
+    else:
+        _touch(device, client)
     return device
 
 
@@ -69,6 +74,17 @@ def _touch(device: IssuedToken, client: Client) -> None:
     if confirms:
         values["confirmed"] = True
     update_if(_same_generation if confirms else _not_seen_since, device, values)
+
+
+def _raise_alarm(device: IssuedToken, client: Client, alarm: dict[str, Any]) -> None:
+    """Note the alarm, and that the device was seen. Of several at the same time, one is written."""
+    former_ip = device.last_ip
+    if update_if(_not_alarmed, device, {**sign_of_life(device, client), **alarm}):
+        report(device, former_ip, client)
+
+
+def _not_alarmed() -> IssuedTokenQuerySet:
+    return _not_revoked().filter(alarm="")
 
 
 def _same_generation() -> IssuedTokenQuerySet:

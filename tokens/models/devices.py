@@ -92,7 +92,8 @@ class IssuedToken(models.Model):
     revoked_reason = models.CharField(max_length=11, choices=Reason, blank=True)
     revoked_note = models.CharField("note", max_length=NOTE_LENGTH, blank=True)
 
-    # A sign of theft, and its other side. The User-Agent of the other side is `alarm_client`.
+    # A sign of theft, and its other side. `alarm_client` is the User-Agent of the other side of a
+    # reuse, and the name of another client.
     alarm = models.CharField(max_length=8, choices=Alarm, blank=True, default="", db_default="")
     alarm_at = models.DateTimeField(null=True)
     alarm_ip = models.GenericIPAddressField(null=True)

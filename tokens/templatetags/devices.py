@@ -5,6 +5,7 @@ from django import template
 from tokens import stories
 
 register = template.Library()
+register.filter(stories.alarm_text)
 register.filter(stories.ended_note)
 register.filter(stories.ended_text)
 register.filter(stories.refused_text)

@@ -54,9 +54,11 @@ def test_it_counts_sign_ins_and_revocations_of_thirty_days(browser, support, ali
 
 def test_it_shows_the_latest_reuses(browser, support, alice, bob):
     (seen,) = revoked(alice, 1, days=3, reason="reuse")
-    IssuedToken.objects.filter(pk=seen.pk).update(alarm_at=days_ago(3), alarm_ip="203.0.113.7")
+    IssuedToken.objects.filter(pk=seen.pk).update(
+        alarm="reuse", alarm_at=days_ago(3), alarm_ip="203.0.113.7"
+    )
     (old,) = revoked(bob, 1, days=31, reason="reuse")
-    IssuedToken.objects.filter(pk=old.pk).update(alarm_at=days_ago(31))
+    IssuedToken.objects.filter(pk=old.pk).update(alarm="reuse", alarm_at=days_ago(31))
     page = browser(support)
     text = front(page)
     assert f"alice , {days_ago(3):%-d %b %Y}" in text
@@ -131,7 +133,7 @@ class VanishingCache(GoneCache):
 
 def test_the_cache_holds_no_hash(browser, support, alice):
     (seen,) = revoked(alice, 1, days=3, reason="reuse")
-    IssuedToken.objects.filter(pk=seen.pk).update(alarm_at=days_ago(3))
+    IssuedToken.objects.filter(pk=seen.pk).update(alarm="reuse", alarm_at=days_ago(3))
     front(browser(support))
     assert set(cache.get("overview")["alarms"][0]) == {
         "pk",
