@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
+from accounts.models import User
 from config.management.commands import doctor
 from tokens.keys import generate_signing_key
 from tokens.models import IssuedToken
@@ -191,6 +192,16 @@ def test_devices_that_nobody_purges_are_a_warning(settings, api, alice, age, mon
     monkeypatch.setattr(doctor, "MAX_COUNTED", 0)
     assert examine()[0]["purge"][1].endswith("More than 0.")
     assert IssuedToken.objects.filter(pk=phone.device.pk).exists()
+
+
+def test_usernames_that_a_url_folds_are_a_warning(alice, bob):
+    User.objects.filter(pk=alice.pk).update(username="..")
+    User.objects.filter(pk=bob.pk).update(username="b/\nob")
+    found, failed = examine()
+    level, message = found["usernames"]
+    assert (level, failed) == ("warning", False)
+    assert "'..'" in message
+    assert r"'b/\nob'" in message
 
 
 def test_keys_are_named_and_never_shown(settings):

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.models import User
+from accounts.models.users import USERNAME
 from tokens import signing
 from tokens.models import IssuedToken
 from tokens.places import COUNTRY_FILE
@@ -24,6 +25,7 @@ MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MAX_PLACES_AGE = timedelta(days=365)
 MAX_PURGE_DELAY = timedelta(days=2)  # the purge should run daily
 MAX_COUNTED = 10_000  # devices
+MAX_NAMED = 10  # usernames
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,17 @@ def purge() -> Finding:
     )
 
 
+def usernames() -> Finding:
+    """Names that a URL folds or cannot hold. No new account can have one."""
+    odd = User.objects.exclude(username__regex=rf"\A{USERNAME}\Z")
+    names = [repr(name) for name in odd.values_list("username", flat=True)[: MAX_NAMED + 1]]
+    if not names:
+        return Finding(OK, "All can stand in a URL.")
+    more = " and more" if len(names) > MAX_NAMED else ""
+    message = f"No longer allowed: {', '.join(names[:MAX_NAMED])}{more}."
+    return Finding(WARNING, message, "Rename them in the admin.")
+
+
 def superuser() -> Finding:
     if not User.objects.filter(is_superuser=True, is_active=True).exists():
         return Finding(ERROR, "None is active.", "Run create_admin.")
@@ -213,5 +226,6 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "places": places,
     "static files": static_files,
     "purge": purge,
+    "usernames": usernames,
     "superuser": superuser,
 }
