@@ -9,16 +9,18 @@ import logging
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.http import HttpRequest
 
+from accounts.text import clean_text
 from tokens import flows, stories
 from tokens.client import Client
 from tokens.flows.log import log_fields
-from tokens.models import IssuedToken
+from tokens.models import NOTE_LENGTH, IssuedToken
 
 logger = logging.getLogger(__name__)
 
 # Keys in the session.
 HANDLE_KEY = "device"
 SIGNED_OUT_KEY = "signed_out"
+NOTE_KEY = "note"
 
 
 def get_device(request: HttpRequest) -> IssuedToken | None:
@@ -83,6 +85,21 @@ def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
     if kept is None:
         return None
     return {"text": stories.signed_out_text(kept["code"], kept["reason"]), "note": kept["note"]}
+
+
+def hold_note(request: HttpRequest) -> None:
+    """Keep the note that was typed on this page while its writer signs in again."""
+    note = clean_text(request.POST.get("note", ""), NOTE_LENGTH)
+    if note:
+        request.session[NOTE_KEY] = {"page": request.get_full_path(), "note": note}
+
+
+def pop_note(request: HttpRequest) -> str:
+    """The note that was kept for this page, or "". The session forgets it."""
+    held = request.session.get(NOTE_KEY)
+    if held is None or held["page"] != request.get_full_path():
+        return ""
+    return request.session.pop(NOTE_KEY)["note"]
 
 
 def _load_device(request: HttpRequest) -> IssuedToken | None:

@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from accounts.forms import ThrottledForm
 from accounts.throttling import check_password, in_words
 from tokens import flows
-from tokens.browser import get_device, keep_handle
+from tokens.browser import get_device, hold_note, keep_handle
 
 # Each holds a password, next to the fields of the request itself.
 FIELD = "step_up_password"
@@ -127,4 +127,12 @@ class StepUpSite(admin.AdminSite):
             asks = (request.resolver_match.url_name or "").startswith("accounts_")
             return (asks and ask_for_password(request)) or view(request, *args, **kwargs)
 
-        return super().admin_view(ask_first, cacheable)
+        admin_view = super().admin_view(ask_first, cacheable)
+
+        @wraps(admin_view)
+        def hold_note_first(request, *args, **kwargs):
+            if request.method == "POST" and not self.has_permission(request):
+                hold_note(request)
+            return admin_view(request, *args, **kwargs)
+
+        return hold_note_first

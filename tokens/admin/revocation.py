@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from accounts.models import User
 from accounts.text import clean_text
 from tokens import flows
-from tokens.browser import get_device
+from tokens.browser import get_device, pop_note
 from tokens.flows import incident
 from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 from tokens.step_up import PROOF_FIELD, ask_for_password, ask_for_proof
@@ -112,7 +112,7 @@ class RevokePages:
             "holds_current": current.exists(),
             "held": [*_held(request), (SHOWN_FIELD, shown)],
             "proof_field": PROOF_FIELD if user is None and _needs_proof(request) else "",
-            "note": _note(request),
+            "note": _note(request) or pop_note(request),
             "note_length": NOTE_LENGTH,
             "back": back,
         }

@@ -288,6 +288,23 @@ def test_only_what_was_shown_ends(browser, support, alice, api, how):
     assert states(phone, laptop, returned) == [False, how == "selection of one", True]
 
 
+def test_note_survives_a_sign_in_in_between(browser, client, support, stolen, age):
+    """Staff's own device goes idle while they write."""
+    page = browser(support)
+    shown = hidden(page.get(url(network=NETWORK)))
+    age(IssuedToken.objects.get(user=support), hours=2)
+
+    fields = {**shown, "confirmed": "yes", "note": "A <long> note."}
+    answer = page.post(url(network=NETWORK), fields)
+    assert answer.status_code == 302
+    page.post(answer.url, {"username": "support", "password": PASSWORD})
+
+    assert page.get(url(os="Linux")).context["note"] == ""
+    assert 'value="A &lt;long&gt; note."' in page.get(url(network=NETWORK)).content.decode()
+    assert page.get(url(network=NETWORK)).context["note"] == ""
+    assert states(*stolen) == [True, True]
+
+
 # The password, each time
 
 
