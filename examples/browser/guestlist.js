@@ -19,6 +19,19 @@ const REFRESH_AFTER = 0.8; // of the lifetime of an access token
 const RETRY_DELAYS = [0, 1000, 2000, 4000]; // milliseconds before each repeat of a failed refresh
 const TIMEOUT = 10_000; // milliseconds
 
+// The codes of a 401 that say that the tokens are of no use any more. A gateway on the way also
+// answers with 401 when it is out of order, and then the device is still signed in.
+const ENDED = [
+  "device_expired",
+  "device_idle",
+  "device_revoked",
+  "password_changed",
+  "refresh_invalid",
+  "token_expired",
+  "token_invalid",
+  "user_inactive",
+];
+
 /** This client is not signed in any more. `code` says why, in the words of the API. If the device
  * was revoked, show its `reason` and `note` to the person. */
 export class SignedOut extends Error {
@@ -28,7 +41,8 @@ export class SignedOut extends Error {
   }
 }
 
-/** A login, step-up or password change was refused with this `status`. The message says why. */
+/** A login, step-up or password change was refused with this `status`, or a gateway refused what
+ * Guestlist never saw. The message says why. */
 export class Refused extends Error {
   constructor(status, body) {
     super(body.detail ?? Object.values(body).flat().join(" "));
@@ -36,8 +50,7 @@ export class Refused extends Error {
   }
 
   static async from(answer) {
-    const body = await answer.json().catch(() => ({ detail: `HTTP ${answer.status}` }));
-    return new Refused(answer.status, body);
+    return new Refused(answer.status, (await read(answer)) ?? { detail: `HTTP ${answer.status}` });
   }
 }
 
@@ -64,8 +77,9 @@ export class Guestlist {
   /**
    * The Response to a request below /api/v1/.
    *
-   * Throws SignedOut, or what `fetch` throws when no answer comes. An answer of 401 means: call
-   * `reauthenticate`, then repeat the request.
+   * Throws SignedOut, or what `fetch` throws when no answer comes, or Refused when a gateway
+   * answers with 401 in Guestlist's place. An answer of 401 means: call `reauthenticate`, then
+   * repeat the request.
    */
   async request(method, path, body) {
     const pair = await this.#loadInTime();
@@ -111,15 +125,15 @@ export class Guestlist {
   }
 
   /** The pair to repeat a refused request with. Null if the caller must see the 401 itself. Call
-   * this with the lock. Throws SignedOut. */
+   * this with the lock. Throws SignedOut, or Refused if Guestlist did not refuse it. */
   async #replace(refused, answer) {
     const pair = await this.#load();
     // If another tab replaced it meanwhile, the refusal was of a former token.
     if (pair.access_token !== refused.access_token) return pair;
-    const { code } = await answer.clone().json();
+    const code = (await read(answer.clone()))?.code;
     if (code === "token_expired") return this.#refresh(pair);
     if (code === "reauthentication_required") return null;
-    throw await this.#forgetFor(answer);
+    throw await this.#errorOf(answer);
   }
 
   /**
@@ -157,8 +171,7 @@ export class Guestlist {
 
   /** Save the pair of the answer before it is used. Call it with the lock. Throws SignedOut. */
   async #keep(answer) {
-    if (answer.status === 401) throw await this.#forgetFor(answer);
-    if (!answer.ok) throw await Refused.from(answer);
+    if (!answer.ok) throw await this.#errorOf(answer);
     const pair = await answer.json();
     pair.refresh_at = Date.now() + REFRESH_AFTER * 1000 * pair.expires_in;
     await this.#store.put(pair);
@@ -171,11 +184,12 @@ export class Guestlist {
     return pair;
   }
 
-  /** Delete the pair that was refused. Returns what to throw for it. */
-  async #forgetFor(answer) {
-    const signedOut = new SignedOut(await answer.json());
+  /** What to throw for a refusal. If the device has ended, its pair is deleted. */
+  async #errorOf(answer) {
+    const refusal = answer.status === 401 ? await read(answer.clone()) : null;
+    if (!ENDED.includes(refusal?.code)) return Refused.from(answer);
     await this.#store.delete();
-    return signedOut;
+    return new SignedOut(refusal);
   }
 
   #send(pair, method, path, body) {
@@ -202,6 +216,11 @@ export class Guestlist {
   #locked(act) {
     return navigator.locks.request(this.#name, act);
   }
+}
+
+/** The JSON of an answer. Null if it has none. */
+function read(answer) {
+  return answer.json().catch(() => null);
 }
 
 /** One value in IndexedDB. The tab that gets the lock sees there what the last holder put.

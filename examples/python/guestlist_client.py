@@ -22,6 +22,19 @@ import httpx
 REFRESH_AFTER = 0.8  # of the lifetime of an access token
 RETRY_DELAYS = (0, 1, 2, 4)  # seconds before each repeat of a failed refresh
 
+# The codes of a 401 that say that the tokens are of no use any more. A gateway on the way also
+# answers with 401 when it is out of order, and then the device is still signed in.
+ENDED = {
+    "device_expired",
+    "device_idle",
+    "device_revoked",
+    "password_changed",
+    "refresh_invalid",
+    "token_expired",
+    "token_invalid",
+    "user_inactive",
+}
+
 Pair = dict[str, Any]
 
 
@@ -57,7 +70,7 @@ class GuestlistClient:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer to a request below /api/v1/. The options are those of httpx.
 
-        Raise SignedOut, or httpx.TransportError when no answer comes. An answer of 401
+        Raise SignedOut, or httpx.HTTPError when no answer of Guestlist comes. An answer of 401
         means: call `reauthenticate`, then repeat the request.
         """
         pair = self._load_in_time()
@@ -100,17 +113,17 @@ class GuestlistClient:
     def _replace(self, refused: Pair, answer: httpx.Response) -> Pair | None:
         """The pair to repeat a refused request with. None if the caller must see the 401 itself.
 
-        Call it with the lock. Raise SignedOut.
+        Call it with the lock. Raise SignedOut, or httpx.HTTPError if Guestlist did not refuse it.
         """
         pair = self._load()
         if pair["access_token"] != refused["access_token"]:
             return pair  # Another program replaced it, so the refusal was of a former token.
-        match answer.json()["code"]:
+        match _read_refusal(answer).get("code"):
             case "token_expired":
                 return self._refresh(pair)
             case "reauthentication_required":
                 return None
-        raise self._forget_for(answer)
+        raise self._error_of(answer)
 
     def _refresh(self, pair: Pair) -> Pair:
         """The next pair. Call it with the lock. Raise SignedOut.
@@ -140,9 +153,9 @@ class GuestlistClient:
 
     def _keep(self, answer: httpx.Response) -> Pair:
         """Save the pair of the answer before it is used. Call it with the lock. Raise SignedOut."""
-        if answer.status_code == 401:
-            raise self._forget_for(answer)
-        pair: Pair = answer.raise_for_status().json()
+        if not answer.is_success:
+            raise self._error_of(answer)
+        pair: Pair = answer.json()
         pair["refresh_at"] = time.time() + REFRESH_AFTER * pair["expires_in"]
         self._save(pair)
         return pair
@@ -163,12 +176,14 @@ class GuestlistClient:
             os.fsync(file.fileno())
         os.replace(new, self.path)
 
-    def _forget_for(self, answer: httpx.Response) -> SignedOut:
-        """Delete the pair that was refused. Return what to raise for it."""
-        refusal = answer.json()
-        signed_out = SignedOut(*(refusal.get(key, "") for key in ("code", "reason", "note")))
-        self.path.unlink(missing_ok=True)
-        return signed_out
+    def _error_of(self, answer: httpx.Response) -> SignedOut | httpx.HTTPStatusError:
+        """What to raise for a refusal. If the device has ended, its pair is deleted."""
+        refusal = _read_refusal(answer)
+        if answer.status_code == 401 and refusal.get("code") in ENDED:
+            self.path.unlink(missing_ok=True)
+            return SignedOut(*(refusal.get(key, "") for key in ("code", "reason", "note")))
+        problem = f"HTTP {answer.status_code}"
+        return httpx.HTTPStatusError(problem, request=answer.request, response=answer)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -179,3 +194,12 @@ class GuestlistClient:
         with open(f"{self.path}.lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _read_refusal(answer: httpx.Response) -> dict[str, Any]:
+    """The JSON of a refusal. Empty if the answer is not one of Guestlist."""
+    with suppress(ValueError):
+        body = answer.json()
+        if isinstance(body, dict) and isinstance(body.get("code"), str):
+            return body
+    return {}

@@ -15,6 +15,7 @@ class Fate(Enum):
     LOST_AFTER = auto()  # The site has done it, the client never hears of it.
     HELD_AFTER = auto()  # As before, but the client is left waiting.
     UNAVAILABLE = auto()  # A gateway answers in its place.
+    UNAUTHORIZED = auto()  # As before, and says that it does not know the client.
 
 
 class Proxy(ThreadingHTTPServer):
@@ -26,6 +27,7 @@ class Proxy(ThreadingHTTPServer):
         self.upstream = urlsplit(site).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.fate: Callable[[str], Fate] = lambda path: Fate.ANSWERED
+        self.unauthorized = b'{"message": "Unauthorized"}'
         self.answers: list[tuple[str, int]] = []
         self.holds, self.closed = threading.Event(), threading.Event()
 
@@ -54,6 +56,12 @@ class Handler(BaseHTTPRequestHandler):
         if fate is Fate.UNAVAILABLE:
             self.send_response_only(502)
             self.end_headers()
+            return
+        if fate is Fate.UNAUTHORIZED:
+            self.send_response_only(401)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            self.wfile.write(self.server.unauthorized)
             return
         status, headers, content = self.ask_site(body)
         if self.command != "OPTIONS":

@@ -274,6 +274,26 @@ def test_gateway_error_is_no_refusal(client, store, network):
     assert me(client) == "alice"
 
 
+@pytest.mark.parametrize("body", [b'{"message": "Unauthorized"}', b"<h1>401</h1>", b"[]", b""])
+def test_gateway_that_answers_401_keeps_the_pair(client, store, network, no_patience, body):
+    network.unauthorized = body
+    network.fate = lambda path: Fate.UNAUTHORIZED
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        me(client)
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        client.log_out()
+    store.make_due()
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        me(client)
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        client.reauthenticate(PASSWORD)
+
+    network.fate = lambda path: Fate.ANSWERED
+
+    assert me(client) == "alice"
+    assert device().generation == 2
+
+
 # Step-up and password
 
 

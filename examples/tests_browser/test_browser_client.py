@@ -189,6 +189,20 @@ def test_gateway_error_is_no_refusal(tab, network):
     assert tab.evaluate("me()") == "alice"
 
 
+@pytest.mark.parametrize("body", [b'{"message": "Unauthorized"}', b"<h1>401</h1>", b"null"])
+def test_gateway_that_answers_401_keeps_the_pair(tab, network, body):
+    network.unauthorized = body
+    network.fate = lambda path: Fate.UNAUTHORIZED
+    assert tab.evaluate("me().catch(error => error.status)") == 401
+    assert tab.evaluate("client.logOut().catch(error => error.status)") == 401
+    tab.evaluate("makeDue()")
+    fates = iter([Fate.UNAUTHORIZED])
+    network.fate = lambda path: next(fates, Fate.ANSWERED)
+
+    assert tab.evaluate("me()") == "alice"
+    assert device().generation == 2
+
+
 def test_step_up_lets_a_refused_request_pass(tab, age):
     age(device(), hours=1)
     others = "client.request('POST', 'logout/others').then(answer => answer.json())"
