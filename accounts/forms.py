@@ -3,6 +3,7 @@ from contextlib import contextmanager
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth import authenticate
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -12,6 +13,7 @@ from django.urls import reverse
 from accounts import throttling
 from accounts.mail import send_mail
 from accounts.models import User
+from accounts.reset import reset_tokens
 from accounts.throttling import TooManyAttempts, log_too_many
 
 
@@ -51,7 +53,47 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
             return super().clean()
 
 
-class SignupForm(auth_forms.BaseUserCreationForm):
+class ConfirmEmailForm(ThrottledForm, forms.Form):
+    """Confirms the email address of `account`. It asks for the password of that account.
+
+    It does not ask a browser that is signed in to the account. Nor does it ask for an account
+    without a password, because only staff make these, with an address that staff chose.
+    """
+
+    password = forms.CharField(
+        label="The password of your account here",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args, request, account, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.request, self.account = request, account
+        if request.user.pk == account.pk or not account.has_usable_password():
+            del self.fields["password"]
+
+    def clean_password(self):
+        """Count and check the password as at sign-in, because anybody may hold the link."""
+        password, name = self.cleaned_data["password"], self.account.username
+        with self.throttled():
+            user = authenticate(self.request, username=name, password=password)
+        if user is None or user.pk != self.account.pk:
+            raise ValidationError("This is not the password of that account.")
+        return password
+
+
+class UniqueEmail(forms.BaseForm):
+    """A form of a user that refuses an email address that another account has verified."""
+
+    def clean_email(self):
+        email = self.cleaned_data["email"]
+        others = User.objects.exclude(pk=self.instance.pk)
+        if others.with_verified_email(email).exists():
+            raise ValidationError("That email address is taken.", code="unique")
+        return email
+
+
+class SignupForm(UniqueEmail, auth_forms.BaseUserCreationForm):
     class Meta:
         model = User
         fields = ["username", "email"]
@@ -66,22 +108,25 @@ class SignupForm(auth_forms.BaseUserCreationForm):
             with transaction.atomic():
                 return self.save()
         except IntegrityError:
-            self.add_error(None, "That username or email address was taken this very moment.")
+            self.add_error(None, "That username was taken this very moment.")
             return None
 
 
 class PasswordResetForm(auth_forms.PasswordResetForm):
     """Django's own, but for verified addresses only, and also for accounts without a password."""
 
+    def save(self, **kwargs):
+        super().save(**kwargs | {"token_generator": reset_tokens})
+
     def send_mail(self, subject_template_name, email_template_name, context, *args, **kwargs):
         path = reverse("password_reset_confirm", args=[context["uid"], context["token"]])
         link = ("Set a new password", settings.SITE_URL + path)
-        send_mail(context["email"], "Set a new password", "password_reset", context, link=link)
+        subject, template = "Set a new password", "password_reset"
+        # Not counted here: that would take time for known addresses alone.
+        send_mail(context["user"], subject, template, {}, link=link, is_counted=False)
 
     def get_users(self, email):
-        return User.objects.with_email(email).filter(
-            is_active=True, email_verified_at__isnull=False
-        )
+        return User.objects.with_verified_email(email).filter(is_active=True)
 
 
 class ForgottenPasswordForm(PasswordResetForm):

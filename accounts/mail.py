@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from email.utils import make_msgid, parseaddr
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +18,12 @@ from django.db import transaction
 from django.template.loader import render_to_string
 
 from accounts import throttling
+from accounts.models import User
 
 logger = logging.getLogger(__name__)
 
 SEND_DELAY = 0.5  # seconds
+SINGLE = 5  # mails of one kind to one person within an hour, before they are summed up
 _is_silent: ContextVar[bool] = ContextVar("is_silent", default=False)
 _worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
 
@@ -55,29 +59,72 @@ class ConsoleBackend(console.EmailBackend):
         self.stream = sys.stderr
 
 
+@dataclass(frozen=True)
+class Mail:
+    """The paragraphs of `mail/<template>.txt`, then the link, given as a text and a URL.
+
+    Only the link is clickable, because the name of a device may be text of an attacker.
+    """
+
+    to: str
+    subject: str
+    template: str
+    body: str
+    link: tuple[str, str] | None
+
+    def send(self, more: str = "") -> None:
+        """Send it as plain text and HTML, with one more paragraph if `more` is given.
+
+        It is marked as automatic (RFC 3834), so that no out-of-office answer comes back. Without
+        an address it is written and not sent.
+        """
+        body = f"{self.body}\n\n{more}" if more else self.body
+        text = f"{body}\n\n{self.link[0]}:\n{self.link[1]}\n" if self.link else f"{body}\n"
+        _, _, domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")
+        headers = {"Auto-Submitted": "auto-generated", "Message-ID": make_msgid(domain=domain)}
+        message = EmailMultiAlternatives(
+            f"Guestlist: {self.subject}", text, to=[self.to], headers=headers
+        )
+        context = {"subject": self.subject, "body": body, "link": self.link}
+        message.attach_alternative(render_to_string("mail/base.html", context), "text/html")
+        try:
+            if self.to:
+                message.send()
+        except (OSError, ValueError):  # of the server; of a malformed address
+            logger.exception("mail not sent", extra={"template": self.template})
+
+
 def send_mail(
-    to: str,
+    user: User,
     subject: str,
     template: str,
     context: dict[str, Any],
     *,
     link: tuple[str, str] | None = None,
+    is_counted: bool = True,
 ) -> None:
-    """Mail the paragraphs of `mail/<template>.txt`, then the link, given as a text and a URL.
+    """Mail the user at their verified address, after the transaction commits.
 
-    The mail is sent after the transaction commits. An unverified address gets a limited number of
-    mails. A mail beyond that limit is logged and lost, like any mail that the server refuses. Only
-    the link is clickable, because the name of a device may be text of an attacker.
+    Without a verified address nothing is sent. Mails of one kind, which are those of one template,
+    are counted and summed up. Without `is_counted` the caller has counted it.
     """
     if _is_silent.get():
         return
-    context = {"site_url": settings.SITE_URL, **context}
-    body = str(render_to_string(f"mail/{template}.txt", context)).strip()
-    text = f"{body}\n\n{link[0]}:\n{link[1]}\n" if link else f"{body}\n"
-    message = EmailMultiAlternatives(f"Guestlist: {subject}", text, to=[to])
-    html = render_to_string("mail/base.html", {"subject": subject, "body": body, "link": link})
-    message.attach_alternative(html, "text/html")
-    transaction.on_commit(lambda: _deliver(message, template))
+    to = user.email if user.email_verified_at else ""
+    mail = Mail(to, subject, template, _write(template, user, context), link)
+    transaction.on_commit(lambda: _deliver(user, mail, is_counted))
+
+
+def send_proof(
+    user: User, email: str, subject: str, template: str, *, link: tuple[str, str]
+) -> None:
+    """Mail a link to an address that the user has to prove, after the transaction commits.
+
+    A stranger may have named that address. So the mail holds no word that the user chose, and a
+    limited number of mails go to the address, and as many from the account.
+    """
+    mail = Mail(email, subject, template, _write(template, user, {}), link)
+    transaction.on_commit(lambda: _deliver_proof(user, mail))
 
 
 @contextmanager
@@ -90,14 +137,50 @@ def silence() -> Iterator[None]:
         _is_silent.reset(token)
 
 
-def _deliver(message: EmailMultiAlternatives, template: str) -> None:
-    """Send the message, unless its address has had too many mails or is empty."""
-    to = message.to[0]
-    if not throttling.may_mail(to):
-        if to:
-            logger.warning("mail not sent", extra={"template": template, "why": "too many"})
-        return
-    try:
-        message.send()
-    except (OSError, ValueError):  # of the server; of a malformed address
-        logger.exception("mail not sent", extra={"template": template})
+def sum_up(number: int) -> str | None:
+    """What the mail with this number of its kind within the hour says about the others.
+
+    It is "" if there is nothing to say, and None if the mail is not sent. The first SINGLE mails
+    are sent, then one each time that the number has doubled, then the last one that the limit
+    allows.
+    """
+    limit = settings.MAILS_PER_HOUR
+    sent = {*range(1, SINGLE + 1), *(SINGLE * 2**power for power in range(1, 9)), limit}
+    if number not in sent:
+        return None
+    unsent = number - 1 - max((one for one in sent if one < number), default=0)
+    said = ""
+    if unsent:
+        said = (
+            f"Mails like this one were due {number} times within an hour. {unsent} were not sent. "
+        )
+    if number == limit:
+        return f"{said}There will be no more of them within that hour."
+    return f"{said}From now on, not each of them is sent." if number >= SINGLE else said
+
+
+def _write(template: str, user: User, context: dict[str, Any]) -> str:
+    context = {"site_url": settings.SITE_URL, "user": user, **context}
+    return str(render_to_string(f"mail/{template}.txt", context)).strip()
+
+
+def _deliver(user: User, mail: Mail, is_counted: bool) -> None:
+    more: str | None = ""
+    if mail.to and is_counted:
+        number = throttling.count_mail(user, mail.template)
+        more = sum_up(number) if number else None
+    if more is None:
+        _log_too_many(mail)
+    else:
+        mail.send(more)
+
+
+def _deliver_proof(user: User, mail: Mail) -> None:
+    if throttling.may_prove(user, mail.to):
+        mail.send()
+    else:
+        _log_too_many(mail)
+
+
+def _log_too_many(mail: Mail) -> None:
+    logger.warning("mail not sent", extra={"template": mail.template, "why": "too many"})

@@ -1,8 +1,8 @@
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 
 from accounts.exceptions import EmailTaken, RoleTaken, UsernameTaken
 from accounts.models import Role, User
@@ -113,7 +113,10 @@ def validate_new_password(password: str, user: User, *, field: str) -> None:
 
 
 def save_unique(user: User, update_fields: list[str] | None = None) -> User:
-    """Save the user. Raise UsernameTaken or EmailTaken if another request took the name first."""
+    """Save the user. Raise UsernameTaken or EmailTaken if another request took the name first.
+
+    Raise NotAuthenticated if the account was deleted meanwhile.
+    """
     try:
         with transaction.atomic():
             user.save(update_fields=update_fields)
@@ -122,4 +125,8 @@ def save_unique(user: User, update_fields: list[str] | None = None) -> User:
         # one, and a value may hold "email".
         constraint = str(error).splitlines()[0]
         raise (EmailTaken if "email" in constraint else UsernameTaken) from None
+    except DatabaseError:
+        if User.objects.filter(pk=user.pk).exists():
+            raise
+        raise exceptions.NotAuthenticated from None
     return user

@@ -1,9 +1,15 @@
 """Verification of email addresses: a signed link proves that the person reads mail there.
 
+The link counts in a browser that is signed in to the account, or with the account's password.
+Otherwise a stranger could name somebody else's address, and its owner would confirm the stranger's
+account with one click.
+
 The link carries the user, the address to prove, and the user's address at that moment. It is good
 for a day. A link that changes the address ends earlier, when the address or the password changes.
 So somebody who reads the mail of a former address cannot take the account back with an old link.
 """
+
+import logging
 
 from django.conf import settings
 from django.core import signing
@@ -11,11 +17,14 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.mail import send_mail
+from accounts.mail import send_mail, send_proof
 from accounts.models import User
+
+logger = logging.getLogger(__name__)
 
 SALT = "accounts.verification"
 MAX_AGE = 24 * 60 * 60  # seconds; NIST SP 800-63B lets a mailed code be used for a day
+OVERTAKEN = "This link has been overtaken by a newer one."
 
 
 class LinkRefused(Exception):
@@ -23,32 +32,32 @@ class LinkRefused(Exception):
 
 
 def send_verification(user: User, email: str) -> None:
-    """Mail a link that proves `email`. If it is a new address, tell the old one of the change."""
+    """Mail a link that proves `email`. Tell the verified address that it takes the place of."""
     claims = {"user": user.pk, "from": user.email, "to": email, "since": _last_change(user)}
     token = signing.dumps(claims, salt=SALT)
     url = settings.SITE_URL + reverse("verify_email", args=[token])
     link = ("Confirm your email address", url)
-    send_mail(email, "Confirm your email address", "verify_email", {"user": user}, link=link)
+    send_proof(user, email, "Confirm your email address", "verify_email", link=link)
     if email != user.email:
-        context = {"user": user, "email": email}
-        send_mail(user.email, "Your email address is to change", "email_change", context)
+        send_mail(user, "Your email address is to change", "email_change", {"email": email})
 
 
-def tell_of_new_names(user: User, address: str) -> None:
-    """Mail the account's new username and email address to the address it had until now."""
-    send_mail(address, "Your account has a new name or address", "new_names", {"user": user})
+def tell_of_new_names(former: User, user: User) -> None:
+    """Mail the account's new username and email address to the verified one it had until now."""
+    send_mail(former, "Your account has a new name or address", "new_names", {"user": user})
 
 
 def verify_email(token: str) -> User:
     """Make the link's address the user's own and mark it as verified. Raise LinkRefused.
 
-    Return the user.
+    Return the user. The caller knows that the person is the user. Accounts that named the address
+    without proving it lose it, and their account page says so.
     """
     claims = read_link(token)
     with transaction.atomic():
         user = User.objects.select_for_update().filter(pk=claims["user"], is_active=True).first()
         if user is None or not _still_counts(claims, user):
-            raise LinkRefused("This link has been overtaken by a newer one.")
+            raise LinkRefused(OVERTAKEN)
         if user.email == claims["to"] and user.email_verified_at:
             return user
         user.email = claims["to"]
@@ -58,7 +67,28 @@ def verify_email(token: str) -> User:
                 user.save(update_fields=["email", "email_verified_at"])
         except IntegrityError:
             raise LinkRefused("Somebody else has this email address by now.") from None
+    end_other_claims(user)
     return user
+
+
+def find_claimant(token: str) -> User:
+    """The active user who asked for the link. Raise LinkRefused."""
+    user = User.objects.filter(pk=read_link(token)["user"], is_active=True).first()
+    if user is None:
+        raise LinkRefused(OVERTAKEN)
+    return user
+
+
+def end_other_claims(user: User) -> None:
+    """Take the user's verified address from other accounts, none of which has verified it.
+
+    Call it outside the transaction that verified it, so that no two verifications wait for each
+    other.
+    """
+    others = User.objects.with_email(user.email).filter(email_verified_at=None)
+    ended = others.exclude(pk=user.pk).update(email="")
+    if ended:
+        logger.info("unverified address taken", extra={"user": user.pk, "count": ended})
 
 
 def _still_counts(claims: dict[str, str], user: User) -> bool:

@@ -7,8 +7,14 @@ from django.shortcuts import redirect, render
 from django.views import View
 
 from accounts import throttling
-from accounts.forms import SignupForm
-from accounts.verification import LinkRefused, read_link, send_verification, verify_email
+from accounts.forms import ConfirmEmailForm, SignupForm
+from accounts.verification import (
+    LinkRefused,
+    find_claimant,
+    read_link,
+    send_verification,
+    verify_email,
+)
 
 
 class SignupView(View):
@@ -42,13 +48,20 @@ class VerifyEmailView(View):
     template_name = "accounts/verify_email.html"
 
     def get(self, request, token):
-        return self._answer(request, lambda: {"email": read_link(token)["to"]})
+        return self._answer(request, token)
 
     def post(self, request, token):
-        return self._answer(request, lambda: {"verified": verify_email(token).email})
+        return self._answer(request, token, request.POST)
 
-    def _answer(self, request, act):
+    def _answer(self, request, token, data=None):
         try:
-            return render(request, self.template_name, act())
+            form = ConfirmEmailForm(data, request=request, account=find_claimant(token))
+            if form.is_valid():
+                return self._page(request, {"verified": verify_email(token).email})
+            page = self._page(request, {"email": read_link(token)["to"], "form": form})
+            return form.mark(page)
         except LinkRefused as refusal:
-            return render(request, self.template_name, {"refusal": refusal}, status=400)
+            return self._page(request, {"refusal": refusal}, status=400)
+
+    def _page(self, request, context, status=200):
+        return render(request, self.template_name, context, status=status)

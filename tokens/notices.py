@@ -63,7 +63,10 @@ def tell_of_other_client(device: IssuedToken) -> None:
 def tell_of_revocation(user: User, *, count: int, reason: str, note: str = "") -> None:
     """Mail that staff, or the limit of devices, ended `count` devices of the user."""
     title = "A device was signed out" if count == 1 else f"{count} devices were signed out"
-    _send(user, title, "revoked", _devices(), count=count, reason=reason, note=note)
+    # Two templates, because mails of one template are summed up. So somebody who signs in often
+    # does not keep a mail of staff away.
+    template = "over_limit" if reason == IssuedToken.Reason.LIMIT else "revoked"
+    _send(user, title, template, _devices(), count=count, note=note)
 
 
 def read_not_me(token: str) -> IssuedTokenQuerySet:
@@ -79,7 +82,7 @@ def read_not_me(token: str) -> IssuedTokenQuerySet:
 
 
 def _send(user: User, title: str, template: str, link: tuple[str, str], **context: object) -> None:
-    send_mail(user.email, title, template, {"user": user, **context}, link=link)
+    send_mail(user, title, template, context, link=link)
 
 
 def _devices() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 import logging
 
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
 from django.core.validators import RegexValidator
 from django.db import models, transaction
@@ -8,8 +9,8 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.built_in_roles import ASKED_FOR
 from accounts.lookups import BytewiseLower
-from accounts.models.roles import Role, label_of
 from accounts.models.primary import ReadsPrimary
+from accounts.models.roles import Role, label_of
 from accounts.signals import send_changed, users_deactivated
 from accounts.text import validate_printable
 
@@ -218,6 +219,20 @@ class User(AbstractUser):
         """Take the password away. With `_password` set, `save()` stamps this as a real change."""
         super().set_unusable_password()
         self._password = ""
+
+    def check_password(self, raw_password):
+        return check_password(raw_password, self.password, self._upgrade_hash)
+
+    def _upgrade_hash(self, raw_password: str) -> None:
+        """Store a hash made by today's method in place of an older one.
+
+        The row may hold another password by now, or be gone, because a hash takes time. Then this
+        writes nothing.
+        """
+        upgraded = make_password(raw_password)
+        same = User.objects.filter(pk=self.pk, password=self.password)
+        if same.update(password=upgraded, password_changed_at=models.F("password_changed_at")):
+            self.password = self._own_hash = upgraded
 
     def has_role(self, name: str) -> bool:
         """Ask the database, so that a lost role counts at once."""

@@ -370,7 +370,7 @@ def test_user_in_json(people, bob):
         "id": bob.pk,
         "username": "bob",
         "email": "bob@example.org",
-        "email_verified": False,
+        "email_verified": True,
         "roles": ["support"],
         "date_joined": joined,
     }

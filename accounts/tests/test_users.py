@@ -276,6 +276,7 @@ def test_login_by_verified_email_in_any_case(api, alice):
 
 @pytest.mark.asvs("6.3.6")
 def test_login_by_unverified_email_is_refused(api, alice):
+    User.objects.update(email_verified_at=None)
     answer = log_in(api, "alice@example.org")
     assert (answer.status_code, answer.json()["code"]) == (401, "login_failed")
 
@@ -330,6 +331,7 @@ def refuse_by_unknown_email(user):
 
 
 def refuse_by_unverified_email(user):
+    User.objects.filter(pk=user.pk).update(email_verified_at=None)
     return user.email, PASSWORD
 
 

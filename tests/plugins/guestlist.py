@@ -8,15 +8,18 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 PASSWORD = "four quiet herons at dawn"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
 def make_user(username, **fields):
+    """A user with a verified address, because another gets no mail but the one to confirm it."""
     from accounts.models import User
 
     fields.setdefault("email", f"{username}@example.org")
+    fields.setdefault("email_verified_at", timezone.now())
     return User.objects.create_user(username, password=PASSWORD, **fields)
 
 

@@ -137,6 +137,11 @@ def log_in(scene, **body):
     return scene.api().post("login", {"username": "alice", "password": PASSWORD, **body})
 
 
+def log_in_by_unverified_email(scene):
+    User.objects.filter(pk=scene.alice.pk).update(email_verified_at=None)
+    return log_in(scene, username="alice@example.org")
+
+
 def log_in_after(scene, **values):
     User.objects.filter(pk=scene.alice.pk).update(**values)
     return log_in(scene)
@@ -342,7 +347,7 @@ REFUSALS = [
     ("unknown user", lambda s: log_in(s, username="nobody"), 401, PLAIN, "login_failed"),
     (
         "unverified email",
-        lambda s: log_in(s, username="alice@example.org"),
+        log_in_by_unverified_email,
         401,
         PLAIN,
         "login_failed",

@@ -19,7 +19,7 @@ from tokens.flows.ending import (
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused
-from tokens.flows.renewal import change_password, reauthenticate
+from tokens.flows.renewal import change_password, reauthenticate, reset_password
 from tokens.flows.rotation import refresh
 from tokens.flows.use import authenticate, authenticate_browser
 
@@ -43,6 +43,7 @@ __all__ = [
     "purge",
     "reauthenticate",
     "refresh",
+    "reset_password",
     "revoke_for_user",
     "revoke_inactive",
 ]

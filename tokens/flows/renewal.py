@@ -45,6 +45,18 @@ def change_password(user: User, device: IssuedToken) -> str:
     return handle
 
 
+def reset_password(user: User) -> None:
+    """Save the new password that the user gave by a mailed link, which ends all their devices.
+
+    The caller has called `set_password()`, but not `save()`. Raise Refused if the account has
+    changed, or was deleted, since it was read.
+    """
+    with transaction.atomic():
+        lock_verified(user)
+        user.save(update_fields=["password"])
+    notices.tell_of_password_change(user)
+
+
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     """Give the device a new handle and a new generation, and make it fresh from `now` on.
 
@@ -59,6 +71,7 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
         "confirmed": False,
         "attempt_hash": None,
         "authenticated_at": now,
+        "authenticated_ip": device.presented_ip,
         **changes,
     }
     same = IssuedToken.objects.filter(hash=device.hash, revoked_at=None)
@@ -67,4 +80,3 @@ def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
     device.refresh_from_db(using=same.db, fields=[*values])
     device.presented_generation = device.generation
     return handle
-        "authenticated_ip": device.presented_ip,

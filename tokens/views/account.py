@@ -14,6 +14,7 @@ from django.views import View
 from accounts.models import User
 from accounts.serializers import UserSerializer
 from accounts.verification import send_verification
+from tokens import flows
 from tokens.models import IssuedToken
 from tokens.step_up import StepUpForm, renew
 
@@ -33,8 +34,10 @@ class AccountView(View):
 
     def post(self, request):
         """Mail the link that confirms the email address again."""
-        send_verification(request.user, request.user.email)
-        messages.success(request, f"A link is on its way to {request.user.email}.")
+        user = request.user
+        if user.email and not user.email_verified_at:
+            send_verification(user, user.email)
+            messages.success(request, f"A link is on its way to {user.email}.")
         return redirect("account")
 
 
@@ -66,7 +69,9 @@ class DeleteView(View):
         form = StepUpForm(request.POST, device=request.device, always=True)
         if not form.is_valid():
             return self._page(request, form)
-        user = User.objects.get(pk=request.user.pk)
+        user = User.objects.filter(pk=request.user.pk).first()
+        if user is None:
+            raise flows.Refused("token_invalid")
         if user.is_last_superuser():
             form.add_error(None, "You are the last superuser, who cannot be removed.")
         elif LogEntry.objects.filter(user=user).exists():

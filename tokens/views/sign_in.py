@@ -2,15 +2,18 @@
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 
 from accounts import throttling
 from accounts.forms import ForgottenPasswordForm, LoginForm
-from tokens import flows, notices
+from accounts.reset import reset_tokens
+from tokens import flows
 from tokens.browser import keep_handle, pop_signed_out
 from tokens.forms import PasswordChangeForm
 
@@ -29,6 +32,14 @@ class LoginView(auth_views.LoginView):
             signup_open=settings.SIGNUP_OPEN,
             **kwargs,
         )
+
+    def form_valid(self, form):
+        """Sign in, or refuse it if the account changed while its password was hashed."""
+        login(self.request, form.get_user())
+        if not self.request.user.is_authenticated:
+            form.add_error(None, form.get_invalid_login_error())
+            return self.form_invalid(form)
+        return redirect(self.get_success_url())
 
     def form_invalid(self, form):
         return form.mark(super().form_invalid(form))
@@ -83,10 +94,27 @@ class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
 
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("login")
+    token_generator = reset_tokens
+
+    def dispatch(self, *args, **kwargs):
+        """Look at the device of the browser first, and keep the link's token across that.
+
+        The session is flushed if that device has ended, and it may hold the token.
+        """
+        token = self.request.session.get(INTERNAL_RESET_SESSION_TOKEN)
+        bool(self.request.device)
+        if token:
+            self.request.session[INTERNAL_RESET_SESSION_TOKEN] = token
+        return super().dispatch(*args, **kwargs)
 
     def form_valid(self, form):
-        answer = super().form_valid(form)
+        """Set the password. If the account changed meanwhile, the link has ended."""
+        try:
+            flows.reset_password(form.save(commit=False))
+        except flows.Refused:
+            self.validlink = False
+            return self.render_to_response(self.get_context_data())
+        del self.request.session[INTERNAL_RESET_SESSION_TOKEN]
         throttling.lift(throttling.of_user(self.user))
-        notices.tell_of_password_change(self.user)
         messages.success(self.request, "Your password was set. Sign in with it.")
-        return answer
+        return redirect(self.get_success_url())

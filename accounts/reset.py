@@ -1,0 +1,19 @@
+"""The token of a mailed link that sets a new password."""
+
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+
+
+class ResetTokens(PasswordResetTokenGenerator):
+    """Tokens that end when the password or the email address changes, so also when used once.
+
+    Django's own end with each sign-in and each upgrade of the hash as well. So somebody who knows
+    the password could keep the owner from setting another one.
+    """
+
+    key_salt = "accounts.reset"
+
+    def _make_hash_value(self, user, timestamp):
+        return f"{user.pk} {user.password_changed_at.isoformat()} {timestamp} {user.email}"
+
+
+reset_tokens = ResetTokens()
