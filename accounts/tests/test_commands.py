@@ -1,4 +1,6 @@
 import io
+import os
+import subprocess
 import sys
 
 import pytest
@@ -38,10 +40,11 @@ def typed(monkeypatch):
 
 @pytest.fixture
 def piped(monkeypatch):
-    """`piped(text)` is what standard input holds."""
+    """`piped(text)` is what standard input holds: text, or bytes."""
 
     def pipe(text):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        content = text if isinstance(text, bytes) else text.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
 
     return pipe
 
@@ -86,6 +89,64 @@ def test_create_admin_keeps_the_spaces_of_a_password(db, piped):
     piped(f" {PASSWORD} \n")
     run("create_admin", "carol", "carol@example.org", "--password-stdin")
     assert User.objects.get().check_password(f" {PASSWORD} ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{PASSWORD}\r\n",
+        f"\ufeff{PASSWORD}\n",
+        f"\ufeff{PASSWORD}\r\n",
+        PASSWORD,
+        f"{PASSWORD}\r\nmore\r\n",
+    ],
+)
+def test_one_line_is_the_password_whatever_begins_or_ends_it(db, piped, line):
+    piped(line)
+    run("create_admin", "carol", "carol@example.org", "--password-stdin")
+    assert User.objects.get().check_password(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "There is no password on standard input."),
+        (b"p\xe4ssw\xf6rter und mehr davon\n", "The password on standard input is not in UTF-8."),
+    ],
+)
+def test_standard_input_without_a_password_creates_nobody(db, piped, content, message):
+    piped(content)
+    assert refusal("create_admin", "carol", "c@example.org", "--password-stdin") == message
+    assert not User.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("create_admin carol c@example.org", "There is no terminal to ask at."),
+        ("create_admin carol c@example.org --password-stdin", "There is no password on standard"),
+        ("flush", "The command asked for an answer, but standard input has ended."),
+    ],
+)
+def test_command_that_asks_with_standard_input_closed(tmp_path, arguments, sentence):
+    """In a process of its own, because Python itself looks at what is closed at its start."""
+    environment = {
+        **os.environ,
+        "DEBUG": "true",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
+    }
+    command = f"{sys.executable} manage.py"
+    done = subprocess.run(
+        ["sh", "-c", f"{command} migrate --verbosity 0 && {command} {arguments} <&-"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_two_different_passwords_create_nobody(db, typed):

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Role, User
+from accounts.verification import end_other_claims
 
 
 class Command(BaseCommand):
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             user.save()
             user.roles.add(Role.objects.get(name="admin"))
+        end_other_claims(user)
         self.stdout.write(self.style.SUCCESS(f"Created the administrator {user} ({user.email})."))
 
 
@@ -60,7 +62,17 @@ def _sentences(fields: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _read_password() -> str:
-    return sys.stdin.readline().removesuffix("\n")
+    """The first line of standard input, without its end and a byte order mark.
+
+    Raise CommandError if there is none, or if it is not UTF-8.
+    """
+    try:
+        line = sys.stdin.buffer.readline().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CommandError("The password on standard input is not in UTF-8.") from None
+    if not line:
+        raise CommandError("There is no password on standard input.")
+    return line.removesuffix("\n").removesuffix("\r")
 
 
 def _ask_password() -> str:
