@@ -110,8 +110,11 @@ def check_at_start() -> None:
     if errors := [str(message) for message in heard if message.is_serious()]:
         raise ImproperlyConfigured("\n".join(errors))
     for message in found:
-        event = "check silenced" if message.is_silenced() else "unsafe configuration"
-        logger.warning(event, extra={"check": message.id, "what": message.msg})
+        told = {"check": message.id, "what": message.msg}
+        if message.is_silenced():
+            logger.warning("check silenced", extra=told)
+        else:
+            logger.warning("unsafe configuration", extra=told)
 
 
 def _is_plain_http(origin: str) -> bool:

@@ -14,7 +14,7 @@ ENGINES = {
 }
 KEPT = 600  # seconds that a thread keeps its connection
 # Connections of a process under ASGI. A request waits so many seconds for one, and then gets a 503.
-POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
+POOL = {"min_size": 1, "max_size": 10, "timeout": 5}
 
 
 def read_database(default: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Answers to errors: JSON under /api/, pages elsewhere."""
 
 import logging
+from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.throttling import TooManyAttempts, log_too_many
+from tokens.views.sign_in import LoginView
 
 logger = logging.getLogger(__name__)
 
@@ -25,31 +27,45 @@ def unknown_endpoint(request, **kwargs):
 
 
 def bad_request(request, exception):
-    if _is_api(request):
+    if is_api(request):
         return _json(400, "The request cannot be read.", "bad_request")
     return _page(request, "400.html", 400)
 
 
 def forbidden(request, exception):
     logger.info("request refused", extra={"status": 403, "code": "permission_denied"})
-    if _is_api(request):
+    if is_api(request):
         return _json(403, "You do not have permission to do this.", "permission_denied")
     return _page(request, "403.html", 403)
 
 
 def csrf_failure(request, reason=""):
-    return _page(request, "403_csrf.html", 403)
+    """Refuse the form. Somebody who is signed in by now, in another tab, needs no sign-in form.
+
+    They are led to where the form would have led them.
+    """
+    try:
+        onward = _after_sign_in(request)
+    except (OperationalError, InterfaceError) as error:
+        return unavailable(request, error)
+    return redirect(onward) if onward else _page(request, "403_csrf.html", 403)
 
 
 def not_found(request, exception):
-    if _is_api(request):
+    if is_api(request):
         return unknown_endpoint(request)
     return _page(request, "404.html", 404)
 
 
+def method_not_allowed(request: HttpRequest, refused: HttpResponseNotAllowed) -> HttpResponse:
+    page = _page(request, "405.html", 405)
+    page.headers["Allow"] = refused.headers["Allow"]
+    return page
+
+
 def server_error(request):
     """Answer 500. The page is rendered without the request, because its user may not load."""
-    if _is_api(request):
+    if is_api(request):
         return _json(500, "Something went wrong here.", "error")
     return render(None, "500.html", status=500)
 
@@ -62,17 +78,39 @@ def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
 
 
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
-    logger.error("unavailable", exc_info=error)
+    log_unavailable(error)
     headers = {"Retry-After": str(RETRY_AFTER)}
-    if _is_api(request):
+    if is_api(request):
         return JsonResponse(UNAVAILABLE, status=503, headers=headers)
     return HttpResponse(
         UNAVAILABLE["detail"], status=503, headers=headers, content_type="text/plain"
     )
 
 
-def _is_api(request) -> bool:
+def log_unavailable(error: Exception) -> None:
+    """Log what is gone in one line, without a traceback: everybody meets it at the same time."""
+    reason = str(error).partition("\n")[0][:200]
+    logger.error("unavailable", extra={"error": type(error).__name__, "reason": reason})
+
+
+def tls_required() -> JsonResponse:
+    """Answer 403 to a request of the API without TLS. A redirect would hide that a token leaked."""
+    logger.info("request refused", extra={"status": 403, "code": "tls_required"})
+    return _json(403, "Use https. What was sent can be read on its way.", "tls_required")
+
+
+def is_api(request) -> bool:
     return request.path.startswith("/api/")
+
+
+def _after_sign_in(request: Any) -> str | None:
+    """Where the sign-in form leads that somebody signed in has sent. None for all else."""
+    view = request.resolver_match.func
+    if getattr(view, "view_class", None) is not LoginView or not request.user.is_authenticated:
+        return None
+    page = LoginView(**view.view_initkwargs)
+    page.setup(request)
+    return page.get_success_url()
 
 
 def _page(request: HttpRequest, template: str, status: int) -> HttpResponse:

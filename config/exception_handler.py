@@ -4,7 +4,7 @@ import logging
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
@@ -12,7 +12,7 @@ from rest_framework.views import set_rollback
 
 from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts
-from config.errors import RETRY_AFTER, UNAVAILABLE
+from config.errors import RETRY_AFTER, UNAVAILABLE, log_unavailable
 from config.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def exception_handler(exc, context):
     Answer 503 if the database is gone, or if too many passwords are being hashed.
     """
     if isinstance(exc, OperationalError | InterfaceError | Busy):
-        logger.error("unavailable", exc_info=exc)
+        log_unavailable(exc)
         set_rollback()
         return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
     if isinstance(exc, Http404):
@@ -48,6 +48,8 @@ def exception_handler(exc, context):
         exc = Throttled(exc)
     elif isinstance(exc, RequestDataTooBig):
         exc = BodyTooLarge()
+    elif isinstance(exc, UnreadablePostError):
+        exc = exceptions.ParseError("The body cannot be read.")
     response = drf_exception_handler(exc, context)
     if response is not None and isinstance(getattr(exc, "detail", None), str):
         response.data = {

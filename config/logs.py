@@ -7,6 +7,8 @@ route and not the path, because the path of a mailed link holds a token.
 
 import json
 import logging
+import threading
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +20,50 @@ current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", 
 
 # The attributes that every record has. All others were given as `extra`.
 STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "status_code"}
+
+
+# Lines that everybody can cause, as often as they like: of requests that Django refuses, of a pool
+# whose database does not answer, and these events.
+LOUD_LOGGERS = ("django.security.", "psycopg.pool")
+UNAVAILABLE = {"unavailable", "cache unavailable"}
+LINES_A_MINUTE = 10
+MAX_EVENT = 200  # characters
+
+
+class SparingFilter(logging.Filter):
+    """Keeps a flood of requests from being a flood of log.
+
+    A line that everybody can cause is short and has no traceback. Of one kind there are at most
+    LINES_A_MINUTE. The first line after a minute with more says how many were left out. Django's
+    own line about a 503 is dropped, because the project logs its cause.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+        self.minutes: dict[str, tuple[int, int]] = {}  # the minute, and how many lines were in it
+
+    def filter(self, record):
+        if record.name == "django.request" and getattr(record, "status_code", 0) == 503:
+            return False
+        is_loud = record.name.startswith(LOUD_LOGGERS)
+        if not is_loud and record.msg not in UNAVAILABLE:
+            return True
+        _shorten(record)
+        left_out = self._count(record.name if is_loud else record.msg)
+        if left_out:
+            record.left_out = left_out
+        return left_out is not None
+
+    def _count(self, kind: str) -> int | None:
+        """How many lines of this kind were left out before this one; None if it is one of them."""
+        now = int(time.monotonic()) // 60
+        with self.lock:
+            minute, count = self.minutes.get(kind, (now, 0))
+            left_out = max(count - LINES_A_MINUTE, 0) if minute < now else 0
+            count = count + 1 if minute == now else 1
+            self.minutes[kind] = (now, count)
+        return left_out if count <= LINES_A_MINUTE else None
 
 
 class JSONFormatter(logging.Formatter):
@@ -33,6 +79,13 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _shorten(record: logging.LogRecord) -> None:
+    record.msg, record.args = _event(record)[:MAX_EVENT], ()
+    if record.exc_info and record.exc_info[0]:
+        record.error = record.exc_info[0].__name__
+    record.exc_info = record.exc_text = None
 
 
 def _event(record: logging.LogRecord) -> str:

@@ -3,12 +3,12 @@
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import JsonResponse
+from django.http import HttpResponseNotAllowed, JsonResponse, UnreadablePostError
 from django.utils.deprecation import MiddlewareMixin
 
 from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts
-from config.errors import too_many, unavailable
+from config.errors import is_api, method_not_allowed, tls_required, too_many, unavailable
 from config.logs import current_request
 from tokens.client import client_address, is_trusted
 
@@ -49,17 +49,22 @@ class HeadersMiddleware(MiddlewareMixin):
     """Set headers on every answer that does not set them itself.
 
     The answer is not to be stored (ASVS 14.3.2). A page runs only the site's own scripts (ASVS
-    3.4.3). TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method.
+    3.4.3). TRACE is refused here (ASVS 13.4.4), because views of the admin answer any method. The
+    API is refused without TLS (ASVS 4.1.2), before SecurityMiddleware would redirect.
     """
 
     def process_request(self, request):
         if request.method in ("TRACE", "CONNECT"):
             answer = {"detail": "Method not allowed.", "code": "method_not_allowed"}
             return JsonResponse(answer, status=405, headers={"Allow": ""})
+        if settings.SECURE_SSL_REDIRECT and not request.is_secure() and is_api(request):
+            return tls_required()
         return None
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug page
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
@@ -69,13 +74,22 @@ class UnavailableMiddleware(MiddlewareMixin):
     """Answer errors that no view handles.
 
     503 if the database is gone in the middle of a request (ASVS 16.5.2), or if too many passwords
-    are being hashed. 429 after too many attempts. 400 for a value that the database cannot hold,
-    such as a NUL in PostgreSQL.
+    are being hashed. 429 after too many attempts. 400 for a body that cannot be read, and for a
+    value that the database cannot hold, such as a NUL in PostgreSQL. Outside the API a method that
+    is not allowed gets a page, because Django's answer is blank.
     """
+
+    def process_response(self, request, response):
+        is_blank = isinstance(response, HttpResponseNotAllowed) and not response.content
+        return (
+            method_not_allowed(request, response) if is_blank and not is_api(request) else response
+        )
 
     def process_exception(self, request, exception):
         if isinstance(exception, DataError):
             raise BadRequest("The database cannot hold a value of the request.") from exception
+        if isinstance(exception, UnreadablePostError):
+            raise BadRequest("The body cannot be read.") from exception
         if isinstance(exception, TooManyAttempts):
             return too_many(request, exception)
         if isinstance(exception, OperationalError | InterfaceError | Busy):

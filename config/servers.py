@@ -1,10 +1,17 @@
-"""What requests of WSGI and ASGI servers share: limits at the database, and their Content-Type.
+"""What requests of WSGI and ASGI servers share: limits at the database, bodies, Content-Type.
+
+A body of unknown length (RFC 9112, 7.1: `Transfer-Encoding: chunked`) has no Content-Length, and
+Django and DRF take it for empty. The classes here measure it.
 
 A Content-Type may name an unknown character set in the way of RFC 2231. Django's own request class
 then raises an error before any middleware, so there is no error page. The classes here ignore a
 Content-Type that cannot be read.
 """
 
+import io
+import os
+
+from django.conf import settings
 from django.core.handlers import asgi, wsgi
 from django.http import HttpRequest
 
@@ -24,8 +31,37 @@ class ReadableContentType(HttpRequest):
 
 
 class WSGIRequest(ReadableContentType, wsgi.WSGIRequest):
-    pass
+    def __init__(self, environ):
+        if environ.get("wsgi.input_terminated") and not environ.get("CONTENT_LENGTH"):
+            _measure(environ)
+        super().__init__(environ)
 
 
 class ASGIRequest(ReadableContentType, asgi.ASGIRequest):
-    pass
+    def __init__(self, scope, body_file):
+        super().__init__(scope, body_file)
+        if "CONTENT_LENGTH" not in self.META:
+            self.META["CONTENT_LENGTH"] = str(body_file.seek(0, os.SEEK_END))
+            body_file.seek(0)
+
+
+def _measure(environ: dict) -> None:
+    """Read a body up to one byte over the limit, which is enough to refuse it."""
+    try:
+        body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    except OSError as error:  # a malformed chunk, or a client that is gone
+        environ |= {"CONTENT_LENGTH": "1", "wsgi.input": _Unreadable(error)}
+    else:
+        environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+
+
+class _Unreadable:
+    """A body that fails when a view reads it."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def read(self, *args: int) -> bytes:
+        raise self.error
+
+    readline = read

@@ -2,17 +2,17 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts.views import SignupView, VerifyEmailView
 from config import errors
-from config.api import IndexView
+from config.api import IndexView, SchemaView
 from tokens.views import account, devices, sign_in
 
 api: tuple[list[URLPattern | URLResolver], str] = (
     [
         path("", IndexView.as_view(), name="index"),
-        path("schema", SpectacularAPIView.as_view(), name="schema"),
+        path("schema", SchemaView.as_view(), name="schema"),
         path(
             "docs",
             # Without this, OPTIONS would answer with metadata, for which the page has no template.
@@ -32,6 +32,10 @@ browsable_api = ([path("login", login, name="login"), path("logout", logout, nam
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="devices"), name="home"),
     path("favicon.ico", RedirectView.as_view(url="/static/guestlist.svg")),
+    path(
+        ".well-known/change-password",  # where password managers look (W3C)
+        RedirectView.as_view(pattern_name="password_change"),
+    ),
     path("login", login, name="login"),
     path("logout", logout, name="logout"),
     path("", include((*browsable_api, "rest_framework"))),

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.encoding import force_bytes
 from rest_framework.settings import api_settings
 
 from accounts.checks import is_subclass
@@ -67,9 +68,9 @@ def check_signing_keys(app_configs, **kwargs):
         signing.key_ring()
     except ImproperlyConfigured as error:
         return [Error(str(error), hint=hint, id="tokens.E005")]
-    used = {key.encode() for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)}
+    used = {force_bytes(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)}
     for jwk in settings.JWT_SIGNING_KEYS:
-        if used & (key_material(jwk) | {str(jwk.get("k")).encode()}):
+        if used & (key_material(jwk) | {force_bytes(jwk.get("k"))}):
             message = "JWT_SIGNING_KEYS: a key is the same as SECRET_KEY."
             return [Error(message, hint=hint, id="tokens.E006")]
     return []
@@ -89,9 +90,8 @@ def check_wiring(app_configs, **kwargs):
         authentication.IssuedTokenAuthentication,
         authentication.BrowserDeviceAuthentication,
     )
-    others = [
-        one for one in api_settings.DEFAULT_AUTHENTICATION_CLASSES if not issubclass(one, ours)
-    ]
+    classes: list[type] = api_settings.DEFAULT_AUTHENTICATION_CLASSES  # type: ignore[assignment]
+    others = [one for one in classes if not issubclass(one, ours)]
     if others:
         names = ", ".join(sorted(one.__name__ for one in others))
         message = f"DEFAULT_AUTHENTICATION_CLASSES lets in without a device: {names}."

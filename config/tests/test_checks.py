@@ -1,5 +1,6 @@
 import importlib
 import sys
+from copy import deepcopy
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,12 @@ from config.checks import check_at_start
 def logging_as_it_is(settings):
     """Making an application configures the logging again, which takes pytest's handlers away."""
     settings.LOGGING_CONFIG = None
+
+
+@pytest.fixture(autouse=True)
+def databases_as_they_are(monkeypatch):
+    """Making an ASGI application changes how connections are kept, which is not for these tests."""
+    monkeypatch.setattr(settings, "DATABASES", deepcopy(settings.DATABASES))
 
 
 def start(server):

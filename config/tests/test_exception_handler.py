@@ -126,7 +126,11 @@ def test_unavailable_page_says_so_and_the_log_why(ask, path, caplog):
     else:
         assert answer.json()["detail"] == said
     [line] = [line for line in caplog.records if line.message == "unavailable"]
-    assert line.exc_info[0] is OperationalError
+    assert (line.exc_info, line.error, line.reason) == (
+        None,
+        "OperationalError",
+        "a secret of ours",
+    )
 
 
 @pytest.mark.urls(__name__)

@@ -74,6 +74,23 @@ def test_way_to_tls_carries_the_policy(client, settings):
     assert set(POLICY) <= set(answer.headers["Content-Security-Policy"].split("; "))
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/api/v1/", "/api/v1/me", "/api/v1/login", "/api/nothing"])
+def test_api_without_tls_is_refused_and_not_redirected(api, alice, settings, method, path):
+    phone = api(alice)
+    settings.SECURE_SSL_REDIRECT = True
+    headers = {"authorization": f"Bearer {phone.pair['access_token']}"}
+
+    answer = Client().generic(method, path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "tls_required")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert "Location" not in answer.headers
+
+    assert Client().generic(method, path, headers=headers, secure=True).status_code != 403
+
+
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("status", [200, 404, 405, 500, 501])
 def test_debug_pages_of_django_alone_are_without_the_policy(rf, settings, debug, status):
