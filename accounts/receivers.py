@@ -1,11 +1,17 @@
-"""Logs changes to accounts, roles and permissions, and what staff do in the admin."""
+"""Logs changes to accounts, roles and permissions, and what staff do in the admin.
+
+Mails all superusers when there is a new one.
+"""
 
 import logging
 
+from django.conf import settings
 from django.contrib.admin.models import LogEntry
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.dispatch import receiver
+from django.urls import reverse
 
+from accounts.mail import send_mail
 from accounts.models import Role, User
 
 logger = logging.getLogger(__name__)
@@ -31,6 +37,30 @@ def log_rights(sender, instance, action, pk_set, **kwargs):
 def log_new_account(instance, created, **kwargs):
     if created:
         logger.info("account created", extra={"user": instance.pk})
+
+
+@receiver(pre_save, sender=User)
+def look_for_new_superuser(instance, raw, using, update_fields, **kwargs):
+    """Remember whether this save makes a superuser. Other people's saves cost no query."""
+    instance.becomes_superuser = False
+    if raw or not instance.is_superuser:
+        return
+    if update_fields is None or "is_superuser" in update_fields:
+        before = User.objects.using(using).filter(pk=instance.pk, is_superuser=True)
+        instance.becomes_superuser = not before.exists()
+
+
+@receiver(post_save, sender=User)
+def tell_of_new_superuser(instance, **kwargs):
+    """Mail the other superusers, so that they notice one whom they do not expect."""
+    if not instance.becomes_superuser:
+        return
+    path = reverse("admin:accounts_user_change", args=[instance.pk])
+    link = ("Look at the account", settings.SITE_URL + path)
+    for user in User.objects.superusers().exclude(pk=instance.pk):
+        send_mail(
+            user, "There is a new superuser", "new_superuser", {"superuser": instance}, link=link
+        )
 
 
 @receiver(post_delete, sender=User)
