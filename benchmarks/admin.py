@@ -2,8 +2,8 @@
 
 DATABASE_URL=postgres://... python -m benchmarks.admin guestlist_10k guestlist_1m guestlist_10m
 
-Each page is opened in this process with Django's test client, once to warm up and then a few
-times; the figure is the median. The table is written into docs/performance.md.
+Django's test client opens each page in this process, once to warm up and then RUNS times. The
+figure is the median. `--write` puts the table into docs/performance.md.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import html
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,8 @@ USERS = "/admin/accounts/user/"
 
 @dataclass(frozen=True)
 class Page:
-    """A page by its path, opened by GET, or by POST with `data`. Of a stream the first piece."""
+    """A page by its path, opened by GET, or by POST with `data`. Of a stream it reads the first
+    piece."""
 
     name: str
     path: str
@@ -42,8 +43,8 @@ class Page:
 
 
 def pages(client: Any) -> Iterator[Page]:
-    """Every page that is measured, for the staff member of `client`: the filters as the lists
-    offer them, and what to search for as the database holds it."""
+    """Every page that is measured, for the staff member of `client`. The filters are those that
+    the lists offer, and the searches find what the database holds."""
     from accounts.models import User
     from benchmarks.population import COLLECTOR
     from tokens.models import IssuedToken
@@ -182,17 +183,13 @@ def measure_all(database: str, username: str) -> dict[str, tuple[float, int]]:
 
 
 def table(columns: dict[str, dict[str, tuple[float, int]]]) -> str:
-    """The figures of each column by its title, as Markdown; the statements are of the last one."""
+    """The figures of each column, by its title, as Markdown. The statements are the last one's."""
     *_, last = columns.values()
-    lines = [
-        f"| page | statements | {' | '.join(columns)} |",
-        f"|---|{'---|' * (len(columns) + 1)}",
-    ]
+    rows: list[Sequence[object]] = [["page", "statements", *columns]]
     for name in dict.fromkeys(name for column in columns.values() for name in column):
         times = [f"{column[name][0]:.0f}" if name in column else "" for column in columns.values()]
-        statements = last[name][1] if name in last else ""
-        lines.append(f"| {name} | {statements} | {' | '.join(times)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, last[name][1] if name in last else "", *times])
+    return documents.table(rows) + "\n"
 
 
 def main() -> None:

@@ -1,10 +1,9 @@
-"""What others notice while 100,000 devices are revoked, and a million purged: sign-ins and requests
-in two processes beside it, before and meanwhile.
+"""What others notice while 100,000 devices are revoked and a million purged.
 
 DATABASE_URL=postgres://.../guestlist_10m python -m benchmarks.bulk --write
 
-What was revoked is live again when it ends, and whoever signed in for it is gone. What was purged
-is gone for good.
+Two other processes sign in and make requests, before and meanwhile. At the end the revoked devices
+are live again and the devices that signed in for it are deleted. The purged ones stay deleted.
 """
 
 import argparse
@@ -33,7 +32,7 @@ Timings = list[tuple[float, float]]  # when each call ended, on the monotonic cl
 
 
 def sign_in() -> Callable[[], Any]:
-    """A call that signs in, and out again: the database's part of it, without the password."""
+    """A call that logs in and out again, without the password: the database's part of it."""
     from accounts.models import User
     from tokens import flows
     from tokens.client import Client
@@ -61,7 +60,7 @@ def request() -> Callable[[], Any]:
 
 
 def repeat(prepare: Callable[[], Callable[[], Any]], stop: Event, found: Any) -> None:
-    """In a process of its own: call until told to stop, then hand over how long each call took."""
+    """In a process of its own: call until told to stop, then hand over the time of each call."""
     from django.db import connection
 
     connection.connect()
@@ -115,7 +114,7 @@ def purge() -> Iterator[int]:
 
 
 def shorten_retention() -> None:
-    """Set the longest retention, in whole days, that lets a million devices go."""
+    """Set the longest retention, in whole days, that lets PURGED devices go."""
     from django.conf import settings
 
     from tokens.models import IssuedToken
@@ -125,7 +124,7 @@ def shorten_retention() -> None:
 
 
 def restore() -> None:
-    """Leave the database as it was filled, but for what was purged."""
+    """Put the database back as it was filled, except for what was purged."""
     from accounts.models import User
     from tokens.models import IssuedToken
 
@@ -136,7 +135,7 @@ def restore() -> None:
 
 
 def measure(act: Callable[[], Iterator[int]], done: str) -> str:
-    """What the act cost, in a sentence, and what the others noticed, as a table."""
+    """The cost of the act in two sentences, and what the others noticed as a table."""
     from accounts.models import User
 
     User.objects.create_user(BYSTANDER, f"{BYSTANDER}@example.org")

@@ -13,7 +13,8 @@ STYLE = "text { font: 12px system-ui, sans-serif; fill: #222 } .title { font-wei
 
 @dataclass(frozen=True)
 class Panel:
-    """`rows` has, by label, a value for each of `series`; the bars of `highlighted` stand out."""
+    """A title over bars. `rows` has, by label, a value for each of `series`. The bars of the label
+    `highlighted` stand out."""
 
     title: str
     series: Sequence[str]

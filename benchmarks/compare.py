@@ -1,14 +1,12 @@
-"""Guestlist beside its peers: the same work on the same data, taking turns, in one run.
+"""Guestlist next to its peers: the same work on the same data, taking turns, in one run.
 
-`make bench` runs it, on SQLite and on the PostgreSQL server of DATABASE_URL, and writes the tables
-and the picture of docs/performance.md. `make bench ROWS=10000` is a quick try that writes nothing.
+`make bench` runs it on SQLite, and on the PostgreSQL server of DATABASE_URL. It writes the tables
+and the picture of docs/performance.md. `make bench ROWS=10000` is a quick try and writes nothing.
 """
 
 import argparse
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 
 from tqdm import tqdm
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from benchmarks import over_http, places, report
 from benchmarks.contenders import CONTENDERS
 from benchmarks.environment import configure
+from benchmarks.report import Results
 from benchmarks.worker import Worker
 
 DEVICES_EACH = 10
@@ -25,20 +24,8 @@ HTTP_ROUNDS = 7
 REFRESHING = [name for name, contender in CONTENDERS.items() if contender.refreshes]
 
 
-@dataclass
-class Results:
-    """On one database. Times by measure and contender, one a round, in seconds for a call; counts
-    as (function calls, statements); over HTTP (requests a second, p50, p99 in ms) a round."""
-
-    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    counts: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
-    http: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
-    memory: dict[str, float] = field(default_factory=dict)
-    checks: dict[str, dict[str, bool]] = field(default_factory=dict)
-
-
 def measure(url: str, rows: int) -> Results:
-    """Everything, on the empty database of `url` filled with `rows` devices and peers' tokens."""
+    """Fill the empty database of `url` with `rows` devices and tokens of each peer, and measure."""
     results = Results()
     workers: dict[str, Worker] = {}
     with ExitStack() as stack:
@@ -60,7 +47,7 @@ def measure(url: str, rows: int) -> Results:
 
 
 def _names(what: str) -> list[str]:
-    """Who has a part in it. One without a login of its own stands for none."""
+    """The contenders that take part. The stateless one logs in as Simple JWT does."""
     if what == "refresh":
         return REFRESHING
     return [name for name in CONTENDERS if what != "login" or name != "stateless"]
@@ -101,14 +88,13 @@ def _measure_over_http(url: str, workers: dict[str, Worker], results: Results) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure Guestlist beside its peers.")
+    parser = argparse.ArgumentParser(description="Measure Guestlist next to its peers.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="devices, and each peer's")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
     databases: dict[str, Callable[[], AbstractContextManager[str]]] = {"SQLite": places.sqlite}
     if server := places.server():
         databases["PostgreSQL"] = partial(places.postgresql, server)
-    os.environ["ACCESS_TOKEN_LIFETIME"] = "86400"  # longer than the run, for every contender
     configure("benchmarks.settings")
     results = {}
     for database, place in databases.items():

@@ -1,7 +1,7 @@
-"""Guestlist and its peers: how each is configured, signed in to, refreshed, and revoked.
+"""Guestlist and its peers: how each is configured, logged in to, refreshed and revoked.
 
-Configuration is what each documents as its default, but for HS256 and lifetimes longer than the
-run. Nothing here imports a package before Django is set up with it.
+Each has the configuration that it documents as its default, except for HS256 and for lifetimes
+longer than the run. Packages are imported late, after Django is set up with them.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,11 @@ class Post:
 
 
 class Contender:
-    """A way to authenticate requests. `device_list` says what a person could be shown and could
-    end; `rows` fills its tables: `{hex}` is 64 random digits, `{now}` and `{later}` are times,
-    `people` are the users and `numbers` count as many rows as each is to have."""
+    """A way to authenticate requests.
+
+    `device_list` says what a list of a person's devices could show. `rows` are the statements that
+    fill its tables: `{hex}` is 64 random digits, `{now}` and `{later}` are times, `people` are the
+    users, and `numbers` has a row for each row that a user is to have."""
 
     name: str
     title: str
@@ -50,7 +52,7 @@ class Contender:
         return []
 
     def prepare(self) -> None:
-        """Write what has to be there once, before the rows."""
+        """Write what the rows need."""
 
     def login(self, username: str) -> Post:
         return Post("/login", {"username": username, "password": PASSWORD}, {})
@@ -59,14 +61,14 @@ class Contender:
         return Post("/refresh", {"refresh": pair.refresh}, {})
 
     def pair(self, answer: dict[str, Any]) -> Pair:
-        """What a login or a refresh answered."""
+        """The pair in the answer to a login or a refresh."""
         return Pair(answer["token"])
 
     def headers(self, pair: Pair) -> dict[str, str]:
         return {"Authorization": f"{self.scheme} {pair.access}"}
 
     def end(self, pair: Pair, send: Callable[[Post], Any]) -> None:
-        """Sign out, in the way that the package documents."""
+        """Log out, in the way that the package documents."""
         send(Post("/logout", {}, self.headers(pair)))
 
 
@@ -113,7 +115,7 @@ class SimpleJWT(Contender):
         return Pair(answer["access"], answer.get("refresh", ""))
 
     def end(self, pair, send):
-        """Without its blacklist app there is nothing to do."""
+        """Does nothing: without its blacklist app a token cannot be ended."""
 
 
 class StatelessSimpleJWT(SimpleJWT):
@@ -123,7 +125,7 @@ class StatelessSimpleJWT(SimpleJWT):
 
 
 class BlacklistSimpleJWT(SimpleJWT):
-    """Rotating, with the app that remembers refresh tokens, and access tokens looked up in it."""
+    """With rotation and the blacklist app, in which access tokens are looked up too."""
 
     name = "blacklist"
     title = "Simple JWT, blacklist"
@@ -185,7 +187,7 @@ class Knox(Contender):
 
 
 class DRFToken(Contender):
-    """One token a user, so its table has only as many rows as there are users."""
+    """One token a user, so its table has one row a user."""
 
     name = "drf_token"
     title = "DRF TokenAuthentication"
@@ -244,7 +246,7 @@ class Durin(Contender):
 
 
 class OAuthToolkit(Contender):
-    """Signed in by the password grant, which asks for what the others ask for."""
+    """Logged in to by the password grant, which asks for a name and a password as the others do."""
 
     name = "oauth_toolkit"
     title = "django-oauth-toolkit"
@@ -303,7 +305,7 @@ class OAuthToolkit(Contender):
 
 
 class Allauth(Contender):
-    """Headless, with JWTs that are looked up in Django's sessions at each request."""
+    """Headless, with JWTs that each request looks up in Django's sessions."""
 
     name = "allauth"
     title = "allauth headless"
@@ -353,7 +355,7 @@ class Allauth(Contender):
         send(Post(path, {}, self.headers(pair), method="DELETE"))
 
 
-# In the order of the tables: the first is what the others are measured by.
+# In the order of the tables.
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (

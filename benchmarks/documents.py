@@ -1,8 +1,9 @@
-"""Where measurements are written to: docs/performance.md, each between markers of its own."""
+"""Measurements in docs/performance.md, each between markers of its own."""
 
 import platform
 import re
 import sqlite3
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from os import cpu_count, sysconf
@@ -26,8 +27,15 @@ def write(section: str, text: str) -> None:
     path.write_text(before + start + text + end + after)
 
 
+def table(rows: Iterable[Sequence[object]]) -> str:
+    """Rows as a Markdown table; the first one is the head."""
+    head, *body = [[str(cell) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def machine() -> str:
-    """What it ran on, as a sentence."""
+    """What the measurement ran on, for a sentence."""
     memory = sysconf("SC_PAGE_SIZE") * sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{cpu_count()} cores ({_processor()}), {memory:.0f} GB of memory,"

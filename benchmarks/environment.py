@@ -23,13 +23,14 @@ def configure(settings_module: str) -> None:
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
         "EMAIL_URL": "dummy://",
-        "PGOPTIONS": "-c jit=off",  # as requests have it, but for their time limits
+        "PGOPTIONS": "-c jit=off",  # as for requests, without their time limits
         "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }
 
 
 def set_up() -> None:
-    """Configure Django for the database of DATABASE_URL, which must be named on purpose."""
+    """Configure Django for the database of DATABASE_URL. There is no default, because a benchmark
+    writes."""
     if not os.environ.get("DATABASE_URL"):
         sys.exit("Set DATABASE_URL to the database to work on.")
     configure("config.settings")

@@ -1,10 +1,10 @@
-"""Whether the time of a refused sign-in tells a name that exists from one that does not.
+"""Does the time of a refused sign-in tell a name that exists from one that does not?
 
     python -m benchmarks.login_timing
 
-Wrong passwords through the whole stack on a temporary SQLite database, with the hashes of
-production, the two kinds of name taking turns. Each try is by another name from another network,
-so that no bound is reached. Read the ratio; the milliseconds are of whatever machine this is.
+Sends wrong passwords through the whole stack, on a temporary SQLite database, with the hashes of
+production. The two kinds of name take turns. Each attempt has its own name and network, so that no
+limit is reached. Read the ratio; the milliseconds belong to the machine.
 """
 
 import os
@@ -15,7 +15,7 @@ import time
 
 from benchmarks.environment import set_up
 
-TRIES = 200  # of each kind
+ATTEMPTS = 200  # of each kind
 KINDS = ("known", "unknown")
 
 
@@ -31,7 +31,7 @@ def prepare(folder: str) -> None:
 
 
 def add_people() -> None:
-    """A user for each try by a known name, all with the same password."""
+    """A user for each attempt by a known name, all with the same password."""
     from django.contrib.auth.hashers import make_password
 
     from accounts.models import User
@@ -39,7 +39,7 @@ def add_people() -> None:
     password = make_password(secrets.token_urlsafe(16))
     User.objects.bulk_create(
         User(username=f"known{n}", email=f"known{n}@example.org", password=password)
-        for n in range(TRIES + 1)
+        for n in range(ATTEMPTS + 1)
     )
 
 
@@ -64,16 +64,16 @@ def main() -> None:
         logging.disable(logging.WARNING)
         add_people()
         for kind in KINDS:
-            refuse(kind, TRIES)  # what is only loaded once
+            refuse(kind, ATTEMPTS)  # what is only loaded once
         times: dict[str, list[float]] = {kind: [] for kind in KINDS}
-        for number in range(TRIES):
+        for number in range(ATTEMPTS):
             for kind in KINDS[:: 1 if number % 2 else -1]:
                 times[kind].append(refuse(kind, number))
     medians = {kind: statistics.median(found) for kind, found in times.items()}
     for kind, found in times.items():
         low, *_, high = statistics.quantiles(found, n=10)
         print(f"{kind:8} median {medians[kind]:.1f} ms, {low:.1f} to {high:.1f}")
-    print(f"ratio {medians['known'] / medians['unknown']:.3f}, {TRIES} tries of each")
+    print(f"ratio {medians['known'] / medians['unknown']:.3f}, {ATTEMPTS} attempts of each")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def is_possible() -> bool:
 
 
 class Server:
-    """gunicorn with sync workers, serving the contender to those who hold these headers."""
+    """gunicorn with sync workers. It serves the contender to clients that send these headers."""
 
     def __init__(self, contender: str, database_url: str, headers: list[dict[str, str]]) -> None:
         with socket.socket() as free:
@@ -50,7 +50,7 @@ class Server:
         self.gunicorn.wait()
 
     def load(self) -> tuple[float, float, float]:
-        """Requests a second, and of their latency the median and the 99th percentile, in ms."""
+        """Requests a second, and the median and 99th percentile of their latency in ms."""
         wrk = f"wrk --threads 1 --connections {CONNECTIONS} --duration {SECONDS}s --latency"
         where = ["--script", str(HERE / "requests.lua"), f"http://{self.address}"]
         command = [*wrk.split(), *where, "--", *self.tokens]
@@ -61,7 +61,7 @@ class Server:
         return float(rate[1]), _latency(output, "50%"), _latency(output, "99%")
 
     def memory(self) -> float:
-        """Resident memory of a worker in MB, the mean of them."""
+        """Resident memory of a worker in MB, as the mean of all."""
         master = self.gunicorn.pid
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         sizes = [

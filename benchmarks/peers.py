@@ -1,4 +1,4 @@
-"""The rows of a contender's tables, made by the database itself."""
+"""Fills the tables of a contender; the database itself makes the rows."""
 
 from django.db import connection
 
@@ -29,6 +29,6 @@ def fill(statements: list[str], each: int) -> None:
 
 
 def settle() -> None:
-    """As autovacuum will sooner or later."""
+    """Do what autovacuum will do sooner or later."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: databases of its own."""
+"""The empty databases that a benchmark runs in."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ def sqlite() -> Iterator[str]:
 
 @contextmanager
 def postgresql(server: str) -> Iterator[str]:
-    """The URL of an empty database on the server of the URL `server`, dropped in the end."""
+    """The URL of an empty database on the server of the URL `server`. It is dropped at the end."""
     import psycopg
 
     url = f"{server.rpartition('/')[0]}/{DATABASE}"
@@ -33,7 +33,7 @@ def postgresql(server: str) -> Iterator[str]:
 
 
 def server() -> str:
-    """The URL of the PostgreSQL server, "" if there is none to use."""
+    """The URL of the PostgreSQL server, or "" without one."""
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         print("No PostgreSQL in DATABASE_URL: it is left out.", file=sys.stderr)

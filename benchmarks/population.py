@@ -1,7 +1,7 @@
 """Users and devices as a site of any size has them, made row by row and written in bulk.
 
-The same numbers make the same rows, but for the time that they start from. The rows come in the
-order of their sign-ins, as they would have been inserted.
+The same numbers make the same rows, except for the moment that they start from. The rows come in
+the order of their sign-ins, as a site would have inserted them.
 """
 
 import random
@@ -49,7 +49,7 @@ PLACES = words(
     "Switzerland"
 )
 
-# A user agent, the kind of device that sends it, and how common it is.
+# A user agent, the kind of its device, and how common it is.
 AGENTS = [
     (demo.CHROME_WINDOWS, "browser", 18),
     (demo.EDGE_WINDOWS, "browser", 8),
@@ -68,7 +68,7 @@ AGENTS = [
     (demo.CURL, "api", 1),
 ]
 
-# How a fifth of all devices ended before their time. The last two are one in 10,000 devices each.
+# A fifth of all devices was revoked, for these reasons. The last two are one in 10,000 each.
 REVOKED = 0.2
 REASONS = {
     "logout": 60,
@@ -84,10 +84,11 @@ REASONS = {
 
 
 def fill(*, users: int, devices: int, moved: Callable[[int], object] = lambda rows: None) -> None:
-    """Add so many users and devices, or on an error nothing; call `moved` with rows written.
+    """Add these numbers of users and devices, and nothing on an error. Call `moved` with the
+    number of rows each time that some are written.
 
-    Among them are a superuser, somebody with the role `support`, a user with 10,000 devices and
-    a network with 100,000 live ones, or with a tenth of all where that is less.
+    Among them are a superuser, a user with the role `support`, a user with 10,000 devices and a
+    network with 100,000 live ones. These two have a tenth of all devices where that is less.
     """
     with transaction.atomic():
         people = People(_add_staff(), users, timezone.now())
@@ -101,8 +102,8 @@ def fill(*, users: int, devices: int, moved: Callable[[int], object] = lambda ro
 
 
 class People:
-    """Users with the keys after `last_id`. What a device must know of its user is reckoned from
-    the key, so that nobody is looked up."""
+    """Users with the keys after `last_id`. What a device must know of its user is computed from the
+    key, so no user is looked up."""
 
     def __init__(self, last_id: int, count: int, now: datetime) -> None:
         self.ids = range(last_id + 1, last_id + 1 + count)
@@ -127,7 +128,7 @@ class People:
             }
 
     def names(self, id: int) -> tuple[str, str]:
-        """Username and e-mail address."""
+        """Username and email address."""
         if id == self.ids[0]:
             return COLLECTOR, f"{COLLECTOR}@example.org"
         first = FIRST_NAMES[id % len(FIRST_NAMES)]
@@ -191,7 +192,7 @@ class Devices:
         }
 
     def _times(self, created_at: datetime, *, always_live: bool) -> Row:
-        """When it was used, and how it ended or will end."""
+        """The times of its use, and how it ended or will end."""
         random, now = self.random, self.now
         expires_at = created_at + settings.DEVICE_LIFETIME
         lately = max(created_at, now - settings.DEVICE_IDLE_TIMEOUT)
@@ -233,7 +234,7 @@ class Devices:
         return f"{prefix}.{self.random.randrange(256)}", place
 
     def _network(self) -> tuple[str | int, str]:
-        """A /24 in one of 200 IPv4 networks of 65,536 addresses, or in one of seven a /64."""
+        """A /24 in one of 200 IPv4 networks of 65,536 addresses. In one of seven cases a /64."""
         random = self.random
         place = random.choice(PLACES)
         if random.random() < 1 / 7:
@@ -243,7 +244,7 @@ class Devices:
 
 
 def _add_staff() -> int:
-    """The superuser and the support, who keep nobody's password; the last key of a user."""
+    """Add the superuser and the support, without a password; return the last key of a user."""
     for username in (ROOT, SUPPORT):
         user, _ = User.objects.get_or_create(
             username=username,
@@ -257,7 +258,7 @@ def _add_staff() -> int:
 
 
 def _agent(user_agent: str) -> Row:
-    """What a row stores of the user agent."""
+    """The columns of a device that come from the user agent."""
     agent = parse_user_agent(user_agent)
     return {
         "browser": agent.browser,
@@ -297,7 +298,7 @@ def _insert(model: type[models.Model], columns: str, rows: list[list[Any]]) -> N
 
 
 def _as_sqlite_has_it(value: Any) -> Any:
-    """As Django stores it there, without asking each field, which takes most of the time."""
+    """The value as Django stores it there. Asking each field would take most of the time."""
     if isinstance(value, datetime):
         return str(value.replace(tzinfo=None))
     return value.hex if isinstance(value, uuid.UUID) else value
@@ -305,8 +306,8 @@ def _as_sqlite_has_it(value: Any) -> Any:
 
 @contextmanager
 def _without_indexes(model: type[models.Model]) -> Iterator[None]:
-    """Take the table's indexes, and on PostgreSQL its constraints, away for the block: made at the
-    end they take a quarter of the time."""
+    """Drop the table's indexes, and on PostgreSQL its constraints, for the block. Making them at
+    the end takes a quarter of the time."""
     with connection.cursor() as cursor:
         find = _find_indexes if connection.vendor == "postgresql" else _find_indexes_of_sqlite
         taken = find(cursor, model._meta.db_table)
@@ -318,7 +319,7 @@ def _without_indexes(model: type[models.Model]) -> Iterator[None]:
 
 
 def _find_indexes_of_sqlite(cursor: Any, table: str) -> list[tuple[str, str]]:
-    """What drops each and what makes it again. Those of constraints stay."""
+    """The statement that drops each and the one that makes it again. Those of constraints stay."""
     cursor.execute("PRAGMA cache_size = -2000000")
     cursor.execute(
         "SELECT 'DROP INDEX \"' || name || '\"', sql FROM sqlite_master"
@@ -329,7 +330,7 @@ def _find_indexes_of_sqlite(cursor: Any, table: str) -> list[tuple[str, str]]:
 
 
 def _find_indexes(cursor: Any, table: str) -> list[tuple[str, str]]:
-    """What drops each, and each constraint, and what makes it again."""
+    """For each index and constraint the statement that drops it and the one that makes it again."""
     cursor.execute("SET LOCAL maintenance_work_mem = '512MB'")
     cursor.execute(
         "SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname),"

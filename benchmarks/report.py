@@ -1,25 +1,35 @@
-"""What was measured, as tables, with the targets beside it, and as a picture."""
+"""The results of `compare` as tables, next to their targets, and as a picture."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from benchmarks import chart, documents
 from benchmarks.contenders import CONTENDERS
-
-if TYPE_CHECKING:
-    from benchmarks.compare import Results
+from benchmarks.documents import table
 
 SECTION, PICTURE = "benchmark", "performance.svg"
 TITLES = {name: contender.title for name, contender in CONTENDERS.items()}
 US, SJ, BLACKLIST, KNOX = "guestlist", "simple_jwt", "blacklist", "knox"
 
 
+@dataclass
+class Results:
+    """Of one database, by measure and contender. Times have one value a round, in seconds for a
+    call. Counts are (function calls, statements). HTTP has one (requests a second, p50 in ms, p99
+    in ms) a round."""
+
+    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    counts: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    http: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
+    checks: dict[str, dict[str, bool]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Ratio:
-    """How long one takes for what another does: the median of the rounds, and the tenth and the
-    ninetieth percentile. Both had their turn in each round."""
+    """The time of one for what another does, as a multiple of the other's: the median of the
+    rounds, and their tenth and ninetieth percentile. Both took a turn in each round."""
 
     median: float
     low: float
@@ -35,7 +45,7 @@ def ratio(times: Mapping[str, Sequence[float]], name: str, base: str) -> Ratio:
     return Ratio(statistics.median(rounds), deciles[0], deciles[-1])
 
 
-def describe(results: "Mapping[str, Results]", *, rows: int) -> str:
+def describe(results: Mapping[str, Results], *, rows: int) -> str:
     """All tables, as Markdown."""
     return "\n\n".join(
         [
@@ -44,19 +54,19 @@ def describe(results: "Mapping[str, Results]", *, rows: int) -> str:
             f" {documents.versions()}.",
             f"![Time and requests a second of all, as bars]({PICTURE})",
             "### A request",
-            "Time is that of Simple JWT's `JWTAuthentication` in the same round; in brackets the"
-            " tenth and ninetieth percentile of the rounds. Calls are of Python functions, on"
-            " SQLite.",
+            "Times are multiples of the time of Simple JWT's `JWTAuthentication` in the same round."
+            " In brackets are the tenth and ninetieth percentile of the rounds. Calls are of Python"
+            " functions, on SQLite.",
             table(_request_rows(results)),
             "### Over HTTP",
             table(_http_rows(results)),
             "### Sign-in and refresh",
-            "Whole requests, with a password hash that costs next to nothing. Time is that of"
-            " Simple JWT with rotation and blacklist. Statements are on SQLite, and count BEGIN and"
-            " COMMIT.",
+            "Whole requests, with a password hash that costs next to nothing. Times are multiples"
+            " of the time of Simple JWT with rotation and blacklist. Statements are on SQLite, and"
+            " count BEGIN and COMMIT.",
             table(_flow_rows(results)),
             "### What a request's check knows",
-            "Tried out in the same run: whether the access token is refused at the next request.",
+            "Tried in the same run: is the access token refused at the next request?",
             table(_knowledge_rows(results)),
             "### Targets",
             table(_target_rows(results)),
@@ -65,20 +75,13 @@ def describe(results: "Mapping[str, Results]", *, rows: int) -> str:
     )
 
 
-def write(text: str, results: "Mapping[str, Results]") -> None:
+def write(text: str, results: Mapping[str, Results]) -> None:
     documents.write(SECTION, text)
     (documents.DOCS / PICTURE).write_text(picture(results))
 
 
-def table(rows: Iterator[Sequence[object]]) -> str:
-    """Markdown of rows, the first of which is the head."""
-    head, *body = [[str(cell) for cell in row] for row in rows]
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def picture(results: "Mapping[str, Results]") -> str:
-    """The ratios of a request, and requests a second."""
+def picture(results: Mapping[str, Results]) -> str:
+    """The ratios of a request and the requests a second, as SVG."""
     panels = [
         chart.Panel(title, list(results), _bars(results, what), TITLES[US])
         for title, what in (
@@ -97,18 +100,18 @@ def picture(results: "Mapping[str, Results]") -> str:
     return chart.svg("Guestlist beside its peers", panels)
 
 
-def _bars(results: "Mapping[str, Results]", what: str) -> dict[str, list[float]]:
+def _bars(results: Mapping[str, Results], what: str) -> dict[str, list[float]]:
     return {
         title: [ratio(found.times[what], name, SJ).median for found in results.values()]
         for name, title in TITLES.items()
     }
 
 
-def _over_http(found: "Results", name: str, figure: int) -> float:
+def _over_http(found: Results, name: str, figure: int) -> float:
     return statistics.median(each[figure] for each in found.http[name])
 
 
-def _request_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
+def _request_rows(results: Mapping[str, Results]) -> Iterator[Sequence[object]]:
     counts = results["SQLite"].counts["authenticate"]
     yield [
         "",
@@ -137,7 +140,7 @@ def _request_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]
     ]
 
 
-def _http_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
+def _http_rows(results: Mapping[str, Results]) -> Iterator[Sequence[object]]:
     yield [
         "",
         *(f"{database}: {what}" for database in results for what in HTTP_COLUMNS),
@@ -161,7 +164,7 @@ def _http_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
 HTTP_COLUMNS = ("requests a second", "p50, ms", "p99, ms", "memory of a worker, MB")
 
 
-def _flow_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
+def _flow_rows(results: Mapping[str, Results]) -> Iterator[Sequence[object]]:
     whats = ("login", "refresh")
     yield [
         "",
@@ -179,7 +182,7 @@ def _flow_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
             yield [title, *(count[1] if count else "-" for count in counts), *ratios]
 
 
-def _knowledge_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
+def _knowledge_rows(results: Mapping[str, Results]) -> Iterator[Sequence[object]]:
     events = list(results["SQLite"].checks[US])
     yield ["", *(f"ends {event}" for event in events), "list of devices"]
     for name, contender in CONTENDERS.items():
@@ -188,7 +191,7 @@ def _knowledge_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[objec
         yield [contender.title, *answers, contender.device_list]
 
 
-def _target_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]:
+def _target_rows(results: Mapping[str, Results]) -> Iterator[Sequence[object]]:
     yield ["", "target", "measured", ""]
     for what, value, limit, is_floor in _targets(results):
         is_met = value >= limit if is_floor else value <= limit
@@ -198,8 +201,8 @@ def _target_rows(results: "Mapping[str, Results]") -> Iterator[Sequence[object]]
         yield [what, f"{sign} {shown}", measured, "met" if is_met else "**missed**"]
 
 
-def _targets(results: "Mapping[str, Results]") -> Iterator[tuple[str, float, float, bool]]:
-    """What, the figure, the target, and whether that is a floor."""
+def _targets(results: Mapping[str, Results]) -> Iterator[tuple[str, float, float, bool]]:
+    """What, the figure, its target, and whether the target is a floor."""
     limits = {"SQLite": 0.30, "PostgreSQL": 0.45}
     for database, found in results.items():
         times = found.times

@@ -2,13 +2,12 @@
 
 python -m benchmarks.scale postgres://.../guestlist_10k postgres://.../guestlist_1m ... --write
 
-Each database was filled by `benchmarks.fill`, those of one kind from small to large. They take
-turns, so that a busy moment of the machine meets all of them. Who signed in for it is signed out
-when it ends. The tables are written into docs/performance.md.
+`benchmarks.fill` filled each database. Name those of one kind from small to large. They take
+turns, so that a busy moment of the machine meets all of them. At the end the devices that signed
+in for it are deleted. `--write` puts the tables into docs/performance.md.
 """
 
 import argparse
-import os
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -18,8 +17,9 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import documents
+from benchmarks.documents import table
 from benchmarks.environment import configure
-from benchmarks.report import ratio, table
+from benchmarks.report import ratio
 from benchmarks.worker import Worker
 
 SECTION = "scale"
@@ -36,8 +36,8 @@ TITLES = {
 
 @dataclass
 class Results:
-    """Of one kind of database, by the number of devices: times by measure, one a round, in
-    seconds for a call; the bytes of table and indexes, by name."""
+    """Of one kind of database, by its number of devices. Times have one value a round, in seconds
+    for a call. Sizes are the bytes of table and indexes, by name."""
 
     times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     sizes: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -68,9 +68,9 @@ def measure(urls: list[str]) -> dict[str, Results]:
 
 def describe(results: dict[str, Results]) -> str:
     parts = [
-        f"Measured on {documents.today()}: {documents.machine()}. Milliseconds, the median of the"
-        " rounds; the last column is the time at the largest table over that at the smallest, the"
-        " median of the rounds and their tenth and ninetieth percentile.",
+        f"Measured on {documents.today()}: {documents.machine()}. Milliseconds, as the median of"
+        " the rounds. The last column divides the time at the largest table by the time at the"
+        " smallest. It has the median of the rounds, and their tenth and ninetieth percentile.",
     ]
     for database, found in results.items():
         parts += [f"#### {database}", table(_time_rows(found))]
@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument("databases", nargs="+", metavar="URL")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options: Any = parser.parse_args()
-    os.environ["ACCESS_TOKEN_LIFETIME"] = "86400"  # longer than the run
     configure("benchmarks.settings")
     text = describe(measure(options.databases))
     print(text)

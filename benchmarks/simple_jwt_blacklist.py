@@ -1,5 +1,5 @@
-"""Simple JWT refuses only refresh tokens that are on its blacklist. This is its own mixin on the
-access token, for those who want revocation to be felt before the token's end."""
+"""Simple JWT looks up only refresh tokens in its blacklist. This adds its own mixin to the access
+token, so that a revocation counts before the token's end."""
 
 from rest_framework_simplejwt.tokens import AccessToken, BlacklistMixin
 

@@ -1,4 +1,4 @@
-"""How much room a table takes."""
+"""The size of a table on disk."""
 
 import os
 
@@ -6,7 +6,7 @@ from django.db import connection, models
 
 
 def of(model: type[models.Model]) -> dict[str, int]:
-    """Bytes of the table and of each of its indexes on PostgreSQL, of the whole file on SQLite."""
+    """On PostgreSQL the bytes of the table and of each index, on SQLite those of the whole file."""
     if connection.vendor == "sqlite":
         return {"the file, users included": os.stat(connection.settings_dict["NAME"]).st_size}
     table = model._meta.db_table

@@ -1,7 +1,7 @@
-"""A process with one contender in it, which works when it is told to.
+"""A process with one contender in it, which works when it is asked to.
 
-All contenders stand ready at once and take turns, so that a busy moment of the machine meets all
-of them. Everything that is timed is made ready first.
+All contenders are ready at once and take turns, so that a busy moment of the machine meets all of
+them. Everything is made ready before it is timed.
 """
 
 import cProfile
@@ -28,7 +28,7 @@ BATCHES = {"authenticate": 100, "request": 50, "login": 20, "refresh": 20, "devi
 
 
 class Worker:
-    """The other end of a process: `worker.ask("method", ...)` answers what its Desk does."""
+    """Starts the process. `worker.ask("method", ...)` calls the method of the Desk in it."""
 
     def __init__(self, contender: str, database_url: str) -> None:
         context = get_context("spawn")
@@ -74,14 +74,14 @@ class Desk:
         self.contender = CONTENDERS[name]
         self.application = application
         self.people: dict[str, str] = {}  # the id of each user in the sample, by username
-        self.pairs: dict[str, Pair] = {}  # which nothing ends or refreshes
-        self.spare: dict[str, Pair] = {}  # of later logins
+        self.pairs: dict[str, Pair] = {}  # for requests; never ended or refreshed
+        self.spare: dict[str, Pair] = {}  # to be refreshed
         self.turn = count()
         self.began = timezone.now()
         self._leave_devices_to_guestlist()
 
     def _leave_devices_to_guestlist(self) -> None:
-        """No peer's login makes a device."""
+        """Keep a peer's login from adding a device."""
         from django.contrib.auth.signals import user_logged_in, user_logged_out
 
         from tokens import receivers
@@ -127,8 +127,7 @@ class Desk:
         return list(chosen.values_list("username", flat=True))
 
     def describe(self) -> tuple[str, int, dict[str, int]]:
-        """The name of the database, how many devices it holds, and its bytes of table, indexes and
-        file, as far as it tells them."""
+        """The name of the database, its number of devices, and the sizes of `sizes.of`."""
         from django.db import connection
 
         from benchmarks import sizes
@@ -137,14 +136,14 @@ class Desk:
         return connection.display_name, IssuedToken.objects.count(), sizes.of(IssuedToken)
 
     def forget(self) -> None:
-        """Take away the devices that the sample signed in on since this process began."""
+        """Delete the devices that the sample has signed in on since this process began."""
         from tokens.models import IssuedToken
 
         added = IssuedToken.objects.filter(created_at__gte=self.began)
         added.filter(user__in=map(int, self.people.values())).delete()
 
     def sign_in(self, usernames: list[str]) -> None:
-        """Sign each in, and see that it is they who are let in, and nobody with another token."""
+        """Sign each in. Check that their token lets them in, and that a forged one is refused."""
         from accounts.models import User
 
         ids = User.objects.filter(username__in=usernames).values_list("username", "id")
@@ -172,7 +171,7 @@ class Desk:
         return (time.perf_counter() - start) / BATCHES[what]
 
     def count(self, what: str) -> tuple[int, int]:
-        """The Python function calls and the statements of one call, the median of five."""
+        """The Python function calls and the statements of one call, as the median of five."""
         from django.db import connection
         from django.test.utils import CaptureQueriesContext
 
@@ -224,15 +223,14 @@ class Desk:
 
     def _read(self, answer: bytes, former: Pair | None = None) -> Pair:
         pair = self.contender.pair(json.loads(answer))
-        if former and not pair.refresh:  # one that does not rotate answers none
+        if former and not pair.refresh:  # without rotation the answer has none
             return Pair(pair.access, former.refresh)
         return pair
 
     # What the checks know
 
     def check(self, username: str) -> dict[str, bool]:
-        """Whether the access token is refused at the next request, after these events. The user
-        is deactivated for the last, and stays so."""
+        """Whether the next request with the access token is refused, after each of these events."""
         from accounts.models import User
 
         first, second = self._log_in(username), self._log_in(username)
@@ -252,7 +250,7 @@ class Desk:
         return self._read(self._send(self.contender.login(username)))
 
     def _who(self, pair: Pair) -> str | None:
-        """The id of the user whose request it is, None if it is refused."""
+        """The id of the user whose request it is, or None when it is refused."""
         status, answer = self._answer(_request(self._to_who(pair)).environ)
         return json.loads(answer)["user"] if status == 200 else None
 
@@ -265,7 +263,7 @@ class Desk:
         return answer
 
     def _ready(self, post: Post) -> Callable[[], bytes]:
-        """A call that sends what is made ready now."""
+        """A call that sends the request, which is made now."""
         environ = _request(post).environ
 
         def call() -> bytes:
