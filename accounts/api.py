@@ -127,6 +127,7 @@ class UserRoleView(APIView):
     @extend_schema(request=GivenRoleSerializer, responses={204: None})
     def put(self, request, username, name):
         """Give the role. One with permissions asks for `current_password` each time."""
+        GivenRoleSerializer(data=request.data).is_valid(raise_exception=True)
         user, role = self._find(request, username, name)
         if role.permission_labels():
             require_proof(request)
