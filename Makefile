@@ -60,7 +60,7 @@ $(BENCH)/installed: requirements-bench.txt requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --requirement requirements-bench.txt
 	@touch $@
 
-bench: $(BENCH)/installed ## Measure Guestlist beside its peers, into docs/performance.md; ROWS=10000 is a try
+bench: $(BENCH)/installed ## Measure Guestlist next to its peers, into docs/performance.md; ROWS=10000 is a try
 	$(BENCH)/bin/python -m benchmarks.compare $(if $(ROWS),--rows $(ROWS),--write)
 
 $(MUTATION)/installed: requirements-mutation.txt requirements.txt
