@@ -48,9 +48,8 @@ def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
 
 
 def _overview() -> dict[str, Any]:
-    alarms = IssuedToken.objects.filter(
-        alarm=IssuedToken.Alarm.REUSE, alarm_at__gt=timezone.now() - MAX_ALARM_AGE
-    )
+    alarms = IssuedToken.objects.filter(alarm_at__gt=timezone.now() - MAX_ALARM_AGE)
+    alarms = alarms.exclude(alarm=IssuedToken.Alarm.CLIENT)
     return {
         "live": live_by_os(),
         "days": DailyCount.objects.recent(),

@@ -114,6 +114,7 @@ def ended(api, alice, root, age):
         "/email/nonsense",
         "/not-me/nonsense",
         "/nothing-here",
+        "/logout",
         "/admin/login/",
     ],
 )
@@ -393,6 +394,7 @@ def test_incident_in_pieces(staffs, many, monkeypatch):
     staffs.goto("/admin/tokens/issuedtoken/incident/?everybody=on")
     expect(staffs.get_by_role("table", name="By OS")).to_be_visible()
     assert_accessible(staffs)
+    staffs.get_by_label("Your password").fill(PASSWORD)
     staffs.get_by_role("button", name="Revoke 2,500 devices").click()
     expect(staffs.get_by_role("status")).to_contain_text("1,000 of 2,500")
     assert_accessible(staffs)
