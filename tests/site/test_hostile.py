@@ -16,6 +16,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
+from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.test import AsyncRequestFactory, RequestFactory
@@ -60,7 +61,8 @@ def world(api, alice, bob, root):
     from tokens import flows
     from tokens.client import Client
 
-    Role.objects.create(name="spare")
+    spare = Role.objects.create(name="spare")
+    spare.permissions.set(Permission.objects.filter(codename="view_user"))
     theirs = flows.log_in(bob, Client(ip_address="198.51.100.7")).device
     clients = {"anonymous": api(), "alice": api(alice), "root": api(root)}
     for client in clients.values():
