@@ -20,6 +20,8 @@ OPEN = {
     "POST /",
     "GET /favicon.ico",
     "POST /favicon.ico",
+    "GET /.well-known/change-password",
+    "POST /.well-known/change-password",
     "GET /login",
     "POST /login",
     "GET /logout",

@@ -1,6 +1,7 @@
 """The admin's list of devices, and the page of one device."""
 
 from django.contrib import admin, messages
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Q, Value
 from django.http import Http404
@@ -8,7 +9,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import path, reverse
 from django.utils.html import format_html
 
-from accounts.admin.lists import LargeListAdmin
+from accounts.admin.lists import LargeChangeList, LargeListAdmin
 from tokens import flows, stories
 from tokens.admin.display import ago, revoke_link, story
 from tokens.admin.export import csv_response, json_response
@@ -21,6 +22,15 @@ from tokens.step_up import ask_for_proof
 
 # Expired devices: the last to expire comes first. Idle devices: the next to expire comes first.
 ORDERING_BY_END = {State.EXPIRED: ["-expires_at", "-id"], State.IDLE: ["expires_at", "id"]}
+
+
+class DeviceChangeList(LargeChangeList):
+    """Hands its filters to each device, so that the link to revoke it can lead back to them."""
+
+    def get_results(self, request):
+        super().get_results(request)
+        for device in self.result_list:
+            device.list_filters = self.preserved_filters
 
 
 @admin.register(IssuedToken)
@@ -106,6 +116,9 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
             return self.list_display
         return self.list_display[:-1]
 
+    def get_changelist(self, request, **kwargs):
+        return DeviceChangeList
+
     def get_urls(self):
         incident = self.admin_site.admin_view(self.incident_view)
         revoke = self.admin_site.admin_view(self.revoke_view)
@@ -146,7 +159,12 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
             raise Http404
         if not request.user.may_touch(device.user):
             raise PermissionDenied
-        back = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
+        filters = self.get_preserved_filters(request)
+        if filters:
+            context = {"preserved_filters": filters, "opts": self.opts}
+            back = add_preserved_filters(context, reverse("admin:tokens_issuedtoken_changelist"))
+        else:
+            back = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
         devices = IssuedToken.objects.filter(pk=device.pk)
         return self.confirm_revoke(request, devices, back=back, user=device.user)
 
@@ -213,4 +231,4 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def revoke(self, device):
         if device.state != State.LIVE or not device.touchable:
             return ""
-        return revoke_link(device)
+        return revoke_link(device, getattr(device, "list_filters", ""))

@@ -17,10 +17,12 @@ def ago(time: datetime, now: datetime) -> str:
     )
 
 
-def revoke_link(device: IssuedToken) -> str:
+def revoke_link(device: IssuedToken, filters: str = "") -> str:
+    """The link to revoke the device. It holds the filters of the list that it is in."""
+    url = reverse("admin:tokens_issuedtoken_revoke", args=[device.pk])
     return format_html(
         '<a class="revoke" href="{}" aria-label="Revoke {} of {}">Revoke</a>',
-        reverse("admin:tokens_issuedtoken_revoke", args=[device.pk]),
+        f"{url}?{filters}" if filters else url,
         device,
         device.user,
     )

@@ -211,8 +211,11 @@ def _end_and_log(request, devices: IssuedTokenQuerySet, found: incident.Found, r
 
 
 def _done(request, ended: int, back: str, *, ends_here: bool):
-    word = "device was" if ended == 1 else "devices were"
-    messages.success(request, f"{ended:,} {word} revoked.")
+    if ended:
+        word = "device was" if ended == 1 else "devices were"
+        messages.success(request, f"{ended:,} {word} revoked.")
+    else:
+        messages.info(request, "Nothing was left to revoke.")
     return redirect("admin:login" if ends_here else back)
 
 

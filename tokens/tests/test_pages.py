@@ -266,6 +266,16 @@ def test_rename(laptop, alice):
     assert alice.devices.get().name == "Ana's laptop"
 
 
+def test_rename_after_signing_in_again_leads_to_the_devices(laptop, alice, client):
+    """The device ended while she typed, so the sign-in page leads to the form's address."""
+    device = alice.devices.get()
+    flows.revoke_for_user(alice, alice.devices.all(), by=None, note="")
+    refused = laptop.post(f"/devices/{device.pk}/rename/", {"name": "Work"})
+    signed_in = laptop.post(refused.url, {"username": "alice", "password": PASSWORD}, follow=True)
+    assert signed_in.redirect_chain[-1] == ("/devices/", 302)
+    assert "You were signed out before the name was saved. Type it again." in Page(signed_in).text
+
+
 def test_rename_to_nothing_leaves_the_client(laptop, alice):
     alice.devices.update(name="Old name")
     url = f"/devices/{alice.devices.get().pk}/rename/"
@@ -459,7 +469,6 @@ WRITES = [
     "/password/change",
     "/password/reset",
     "/signup",
-    "/login",
 ]
 
 

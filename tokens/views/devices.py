@@ -42,6 +42,11 @@ class DevicesView(View):
 
 @method_decorator(login_required, name="dispatch")
 class RenameView(View):
+    def get(self, request, id):
+        """Somebody comes here from the sign-in page, because their device ended meanwhile."""
+        messages.warning(request, "You were signed out before the name was saved. Type it again.")
+        return redirect("devices")
+
     def post(self, request, id):
         device = get_device(request, id)
         form = RenameForm(request.POST)
@@ -90,10 +95,11 @@ class SignOutOthersView(View):
             return self._page(request, form)
         renew(request, form)
         ended = flows.log_out_others(request.device)
-        messages.success(
-            request,
-            "1 device was signed out." if ended == 1 else f"{ended} devices were signed out.",
-        )
+        if ended:
+            word = "1 device was" if ended == 1 else f"{ended} devices were"
+            messages.success(request, f"{word} signed out.")
+        else:
+            messages.info(request, "No other device was left to sign out.")
         return redirect("devices")
 
     def _page(self, request, form: StepUpForm):
