@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
                     ("signup", "signing up, and new names, from a network"),
                     ("reset", "reset links to an account"),
                     ("reset_address", "reset links from a network"),
-                    ("mail", "mails to an address that is not verified"),
+                    ("mail", "mails to a person or an address"),
                     ("known", "an account from a network where its password was given"),
                 ],
                 max_length=13,

@@ -55,7 +55,7 @@ class Throttle(models.Model):
         SIGNUP = "signup", "signing up, and new names, from a network"
         RESET = "reset", "reset links to an account"
         RESET_ADDRESS = "reset_address", "reset links from a network"
-        MAIL = "mail", "mails to an address that is not verified"
+        MAIL = "mail", "mails to a person or an address"
         KNOWN = "known", "an account from a network where its password was given"
 
     kind = models.CharField(max_length=13, choices=Kind)

@@ -1,5 +1,6 @@
 """Passwords that are long enough, and still the first that anybody guesses (ASVS 6.2.4, 6.2.11)."""
 
+import cProfile
 import gzip
 import importlib.resources
 from itertools import product
@@ -146,3 +147,22 @@ def test_monstrous_password_is_refused_for_its_length_alone(text):
     assert refusals((text * 60_000)[:60_000]) == [
         "Your password must contain at most 256 characters."
     ]
+
+
+HOSTILE = {
+    "short name, long runs": (("A" * 30 + "a" * 30 + "-") * 4 + "é", "aaa", "aaa@example.org"),
+    "one letter": ("a" * 256, "a" * 150, f"{'a' * 64}@{'a' * 60}.org"),
+    "two letters": ("ab" * 128, "ab" * 75, f"{'ab' * 32}@{'ab' * 30}.org"),
+    "far too long": ("é" * 70_000, "aaa", "aaa@example.org"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_no_password_is_dear_to_check(case):
+    """Counted in calls, because a hash takes as long as many thousands of them."""
+    password, username, email = HOSTILE[case]
+    user = User(username=username, email=email)
+    refusals(password, user)  # the first time loads the lists
+    profile = cProfile.Profile()
+    profile.runcall(refusals, password, user)
+    assert sum(entry.callcount for entry in profile.getstats()) < 6_000
