@@ -260,7 +260,9 @@ class HonestClients(RuleBasedStateMachine):
                 answer = refusal.code
         for failure in failures:
             raise failure
-        assert set(statements) <= {"SELECT", "UPDATE"}
+        # A reuse also makes the account forget the networks that it knows.
+        forgets = {"DELETE"} if answer == "refresh_invalid" or crossed else set()
+        assert set(statements) <= {"SELECT", "UPDATE", *forgets}
         self.writes = statements.count("UPDATE")
         assert self.writes <= 1 + bool(crossed)
         return answer, bool(crossed)
