@@ -85,6 +85,8 @@ class ConfirmEmailForm(ThrottledForm, forms.Form):
 class UniqueEmail(forms.BaseForm):
     """A form of a user that refuses an email address that another account has verified."""
 
+    instance: User
+
     def clean_email(self):
         email = self.cleaned_data["email"]
         others = User.objects.exclude(pk=self.instance.pk)
@@ -115,8 +117,8 @@ class SignupForm(UniqueEmail, auth_forms.BaseUserCreationForm):
 class PasswordResetForm(auth_forms.PasswordResetForm):
     """Django's own, but for verified addresses only, and also for accounts without a password."""
 
-    def save(self, **kwargs):
-        super().save(**kwargs | {"token_generator": reset_tokens})
+    def save(self, *args, **kwargs):
+        super().save(*args, **kwargs | {"token_generator": reset_tokens})
 
     def send_mail(self, subject_template_name, email_template_name, context, *args, **kwargs):
         path = reverse("password_reset_confirm", args=[context["uid"], context["token"]])
