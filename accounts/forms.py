@@ -82,10 +82,8 @@ class ConfirmEmailForm(ThrottledForm, forms.Form):
         return password
 
 
-class UniqueEmail(forms.BaseForm):
+class UniqueEmail(forms.ModelForm):
     """A form of a user that refuses an email address that another account has verified."""
-
-    instance: User
 
     def clean_email(self):
         email = self.cleaned_data["email"]

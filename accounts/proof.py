@@ -8,6 +8,7 @@ the device. A request that carries the proof need not be fresh as well.
 from typing import Any
 
 from django import forms
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
 from rest_framework import serializers
@@ -84,7 +85,7 @@ class ProofForm(forms.Form):
                 self.add_error("current_password", error)
 
 
-class ProofAdmin:
+class ProofAdmin(admin.ModelAdmin):
     """Tests the password that comes with a form, before the form is looked at.
 
     The admin looks at forms inside a transaction. Attempts are counted outside of transactions.

@@ -4,6 +4,7 @@ They read settings alone. So an outage of another part, such as the database, st
 """
 
 import logging
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -50,11 +51,10 @@ def check_client_address(app_configs, **kwargs):
 
 
 @register()
-def check_what_can_be_meant(app_configs, **kwargs):
-    """Warn of what is unsafe on most sites, and right on some."""
+def check_origins(app_configs, **kwargs):
+    """Warn of hosts and origins that are unsafe on most sites, and right on some."""
     http = [one for one in settings.CORS_ALLOWED_ORIGINS if _is_plain_http(one)]
     wild = [one for one in settings.CSRF_TRUSTED_ORIGINS if "*" in one]
-    secure = settings.SECURE_SSL_REDIRECT and settings.SESSION_COOKIE_SECURE
     unsafe = {
         "config.W001": (
             "*" in settings.ALLOWED_HOSTS,
@@ -76,6 +76,15 @@ def check_what_can_be_meant(app_configs, **kwargs):
             f"CSRF_TRUSTED_ORIGINS trusts every subdomain: {', '.join(wild)}.",
             "Name the origins, if a subdomain is not yours alone.",
         ),
+    }
+    return _warnings(unsafe)
+
+
+@register()
+def check_deployment(app_configs, **kwargs):
+    """Warn of what belongs on the machine of a developer."""
+    secure = settings.SECURE_SSL_REDIRECT and settings.SESSION_COOKIE_SECURE
+    unsafe = {
         "config.W005": (
             settings.DEBUG and not all(map(_is_here, settings.DATABASES.values())),
             "DEBUG is on, and DATABASE_URL names the database of another host.",
@@ -92,11 +101,7 @@ def check_what_can_be_meant(app_configs, **kwargs):
             "Name a mail server: submission://user:password@host:587",
         ),
     }
-    return [
-        Warning(message, hint=hint, id=id)
-        for id, (is_unsafe, message, hint) in unsafe.items()
-        if is_unsafe
-    ]
+    return _warnings(unsafe)
 
 
 def check_at_start() -> None:
@@ -126,3 +131,12 @@ def _is_here(database: dict) -> bool:
     """Whether a database is a file, or reached by a Unix socket or a loopback address."""
     host = database.get("HOST") or ""
     return not host or host.startswith("/") or is_loopback(host)
+
+
+def _warnings(unsafe: Mapping[str, tuple[object, str, str]]) -> list[Warning]:
+    """A warning for each id whose condition, the first of its values, holds."""
+    return [
+        Warning(message, hint=hint, id=id)
+        for id, (is_unsafe, message, hint) in unsafe.items()
+        if is_unsafe
+    ]

@@ -180,7 +180,7 @@ class User(AbstractUser):
         hash. A hash that was made elsewhere and then assigned is a real change too.
         """
         if self._state.adding:
-            self._meta.get_field("username").run_validators(self.username)
+            User._meta.get_field("username").run_validators(self.username)
         fields = kwargs.get("update_fields")
         unsaved_password = None
         is_change = False

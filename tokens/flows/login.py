@@ -89,17 +89,28 @@ def _add_device(
     Raise TooManyAttempts if the user has signed in too often in the last hour.
     """
     counts = count_devices(user.pk)
-    if is_limited and counts.recent >= MAX_LOGINS_PER_HOUR:
+    if is_limited and counts.first_recent and counts.recent >= MAX_LOGINS_PER_HOUR:
         raise TooManyAttempts(Throttle.Kind.ACCOUNT, counts.first_recent + HOUR - now)
+    device = _new_device(user, kind, handle, client, now)
+    device.name = clean_text(name, NAME_LENGTH)
+    excess = counts.live - settings.MAX_DEVICES_PER_USER + 1
+    if excess > 0:
+        _make_room(device, excess)
+    device.save(force_insert=True)
+    device.now, device.state = now, State.LIVE
+    return device
+
+
+def _new_device(user: User, kind: str, handle: str, client: Client, now: datetime) -> IssuedToken:
+    """The device of this sign-in, not saved."""
     agent = parse_user_agent(client.user_agent)
     expires_at = now + lifetime(kind, user)
-    device = IssuedToken(
+    return IssuedToken(
         user=user,
         kind=kind,
         hash=signing.hash_handle(handle),
         rotated_at=now,
         password_epoch=user.password_changed_at,
-        name=clean_text(name, NAME_LENGTH),
         browser=agent.browser,
         os=agent.os,
         device_type=agent.device_type,
@@ -116,12 +127,6 @@ def _add_device(
         was_staff=user.is_staff,
         was_superuser=user.is_superuser,
     )
-    excess = counts.live - settings.MAX_DEVICES_PER_USER + 1
-    if excess > 0:
-        _make_room(device, excess)
-    device.save(force_insert=True)
-    device.now, device.state = now, State.LIVE
-    return device
 
 
 def _make_room(new: IssuedToken, excess: int) -> None:

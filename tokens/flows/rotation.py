@@ -98,7 +98,7 @@ def _rotate(device: IssuedToken, client: Client, attempt_hash: bytes | None) -> 
     return update_if(_not_rotated, device, values)
 
 
-def _kept(attempt_hash: bytes | None, former: bytes | None) -> bytes | None:
+def _kept(attempt_hash: bytes | None, former: bytes | memoryview | None) -> bytes | None:
     """The hash to keep of this rotation's key, given what the row kept of the former one.
 
     A key that comes twice in a row is no key of one attempt. It is kept in a form that no request

@@ -643,7 +643,9 @@ def assert_tells_no_secret(text, jwk):
             assert value not in text
 
 
-@pytest.mark.parametrize("change", [{"k": encode(bytes(range(16)) * 2)}, {"kid": "~" * 64}, {"kid": " "}])
+@pytest.mark.parametrize(
+    "change", [{"k": encode(bytes(range(16)) * 2)}, {"kid": "~" * 64}, {"kid": " "}]
+)
 def test_key_just_within_the_bounds_is_usable(change):
     assert KeyRing([OCT_KEY | change]).signing_key.can_sign
 
