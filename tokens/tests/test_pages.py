@@ -472,6 +472,20 @@ WRITES = [
 ]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["/devices/sign-out-others/", "/account/data", "/account/delete", "/password/change"],
+)
+def test_form_that_asks_for_a_password_names_whose_it_is(stale, alice, api, url):
+    """For password managers, which would guess otherwise."""
+    api(alice)
+    fields = Page(stale.get(url)).all("input")
+    [username] = [field for field in fields if field.get("autocomplete") == "username"]
+    assert username["value"] == "alice"
+    assert "name" not in username
+    assert "hidden" in username
+
+
 @pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize("url", WRITES)
 def test_writes_need_a_csrf_token(laptop, alice, url):
@@ -697,6 +711,8 @@ def test_reset_by_mail_ends_all_devices_and_signs_nobody_in(
     form = client.get(link, follow=True)
     url = form.redirect_chain[-1][0]
     body = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+    username = next(each for each in Page(form).all("input") if "autocomplete" in each)
+    assert (username["autocomplete"], username["value"]) == ("username", "alice")
 
     mails_of(lambda: client.post(url, body))
 
