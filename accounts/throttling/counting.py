@@ -83,22 +83,30 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the table says before an attempt: the locks, and how long the network stays known."""
+    """What the table says before an attempt.
+
+    `locks` are on its keys, `known_for` is how long the network stays known, and `accounts` are the
+    wrong attempts on the account, by the primary key of the row that counts them.
+    """
 
     locks: dict[Key, Lock]
     known_for: timedelta
+    accounts: dict[int, int]
 
 
 class Attempt:
     """A counted attempt that is being tested. `wrong` is how many failed on its subject before.
 
-    A success makes the network of `marker` known.
+    A success makes the network of `marker` known. It forgets the wrong attempts on the account too,
+    where this one is not counted among them.
     """
 
-    def __init__(self, rows: list[Counted], marker: Key | None = None) -> None:
+    def __init__(self, rows: list[Counted], seen: Seen, marker: Key | None) -> None:
         self.ids = [row.pk for row in rows]
+        self.forgotten = [*self.ids, *(pk for pk in seen.accounts if pk not in self.ids)]
         self.count = max(row.count for row in rows)
-        self.wrong = max(row.count - row.undecided if row.key.subject else 0 for row in rows)
+        wrong = [row.count - row.undecided for row in rows if row.key.subject]
+        self.wrong = max([0, *wrong, *seen.accounts.values()])
         self.marker = marker
         self.has_succeeded = False
 
@@ -106,8 +114,8 @@ class Attempt:
     def succeed(self) -> None:
         """Forget the wrong attempts on the subject, and take this one off the network's count."""
         self.has_succeeded = True
-        forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.ids))
-        if forget.execute(**spread("id", self.ids)) < len(self.ids):
+        forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.forgotten))
+        if forget.execute(**spread("id", self.forgotten)) < len(self.forgotten):
             # The network's row counts other attempts too, so it stays.
             self.rows().hold().withdraw()
         if self.marker:
@@ -170,7 +178,7 @@ def begin(*keys: Key, marker: Key | None = None, at_known: Sequence[Key] = ()) -
         counted = at_known if is_known else keys
         locks = [lock for key, lock in seen.locks.items() if key in counted]
         is_new = seen.known_for < KNOWN_FOR - RENEWED_AFTER
-        attempt = None if locks else _count(counted, marker if is_new else None)
+        attempt = None if locks else _count(counted, seen, marker if is_new else None)
         if attempt:
             return attempt
         if time.monotonic() > give_up or not all(lock.is_being_tested for lock in locks):
@@ -188,30 +196,33 @@ def _look(keys: set[Key], marker: Key | None) -> Seen:
         router.db_for_write(Throttle), _rows_seen, len(subjects), len(addresses)
     )
     rows = statement.fetch(**spread("subject", subjects), **spread("address", addresses))
-    locks, known_for = {}, timedelta()
-    for kind, subject, address, undecided, counted_at, locked_until, expires_at, now in rows:
-        found = _key_of(kind, subject, address)
+    locks, known_for, accounts = {}, timedelta(), {}
+    for pk, *what, count, undecided, counted_at, locked_until, expires_at, now in rows:
+        found = _key_of(*what)
         if found == marker:
             known_for = expires_at - now
-        elif found in keys and locked_until is not None:
+        elif found in keys and found.kind == Throttle.Kind.ACCOUNT:
+            accounts[pk] = count - undecided
+        if found in keys and locked_until is not None and locked_until > now:
             is_being_tested = undecided > 0 and now - counted_at < MAX_TEST_TIME
-            locks[found] = Lock(kind, locked_until - now, is_being_tested)
-    return Seen(locks, known_for)
+            locks[found] = Lock(found.kind, locked_until - now, is_being_tested)
+    return Seen(locks, known_for, accounts)
 
 
 def _rows_seen(subjects: int, addresses: int) -> Any:
-    """The rows that are locked, and the markers that are still good."""
+    """The rows that are locked, and those of accounts and markers that are still good."""
+    kinds = (Throttle.Kind.KNOWN, Throttle.Kind.ACCOUNT)
     found = Throttle.objects.timed().filter(
-        Q(locked_until__gt=Now()) | Q(kind=Throttle.Kind.KNOWN, expires_at__gt=Now()),
+        Q(locked_until__gt=Now()) | Q(kind__in=kinds, expires_at__gt=Now()),
         subject__in=several("subject", subjects),
         address__in=several("address", addresses),
     )
-    times = ("counted_at", "locked_until", "expires_at", "now")
-    columns = ("kind", "subject", "address", "undecided", *times)
+    counts = ("count", "undecided", "counted_at", "locked_until", "expires_at", "now")
+    columns = ("pk", "kind", "subject", "address", *counts)
     return found.order_by(F("locked_until").desc(nulls_last=True)).values_list(*columns)
 
 
-def _count(keys: Sequence[Key], marker: Key | None) -> Attempt | None:
+def _count(keys: Sequence[Key], seen: Seen, marker: Key | None) -> Attempt | None:
     """Count one attempt on every key, or return None if one was locked after `_look()`.
 
     All code locks rows in one order, so that no two attempts wait for each other. Here it is the
@@ -227,7 +238,7 @@ def _count(keys: Sequence[Key], marker: Key | None) -> Attempt | None:
         for row in rows:
             if row.count >= limits[row.key].attempts:
                 _lock(row, limits[row.key])
-    return Attempt(rows, marker)
+    return Attempt(rows, seen, marker)
 
 
 def _add_one(keys: Sequence[Key], limits: dict[Key, Limit]) -> list[Counted]:
