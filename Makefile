@@ -1,10 +1,12 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser asvs screenshots test-postgres fuzz lint format bench mutation clean
+.PHONY: help run test test-browser asvs screenshots test-postgres test-slow fuzz lint format bench mutation clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 MUTATION := .venv-mutation
+# As many workers as cores, but four at most: the races start twelve processes of their own.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +28,11 @@ run: $(VENV)/installed ## Set everything up, with demo data, and serve it on 127
 	@$(BIN)/python manage.py runserver 127.0.0.1:8000
 
 test: $(VENV)/installed ## Run the tests on SQLite, and in Chromium where it is present
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95
-	@$(MAKE) --no-print-directory test-browser
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov --cov-report=term --cov-fail-under=95; \
+	tests=$$?; $(MAKE) --no-print-directory test-browser; browser=$$?; \
+	[ $$tests = 0 ] || echo "make test: the tests failed"; \
+	[ $$browser = 0 ] || echo "make test: the browser tests failed"; \
+	[ $$tests = 0 ] && [ $$browser = 0 ]
 
 test-browser: $(VENV)/installed ## Run the tests in Chromium; REQUIRE_BROWSER=1 fails without it
 	@if $(BIN)/python tests/plugins/chromium.py || [ "$$REQUIRE_BROWSER" = 1 ]; then \
@@ -41,7 +46,10 @@ screenshots: $(VENV)/installed ## Take the pictures in docs/screenshots anew
 
 test-postgres: $(VENV)/installed ## Run the tests on the PostgreSQL of DATABASE_URL
 	@case "$$DATABASE_URL" in postgres*) ;; *) echo "Set DATABASE_URL to a PostgreSQL database"; exit 2;; esac
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+
+test-slow: $(VENV)/installed ## Run the long proofs, which the tests above leave out
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 fuzz: $(VENV)/installed-dev ## Try the API against its own description, with requests valid and not
 	$(BIN)/python -m pytest tests/fuzz

@@ -20,9 +20,15 @@ pytest_plugins = ["tests.plugins.asvs", "tests.plugins.chromium", "tests.plugins
 hypothesis.settings.register_profile("thorough", max_examples=4000, deadline=None)
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Once a run, unlike the import of this file, which pytest repeats for a test that imports it
-    beside another conftest."""
+    beside another conftest. The workers of a run in parallel inherit what is set here."""
+    if not hasattr(config, "workerinput"):
+        set_environment()
+    django.setup()
+
+
+def set_environment():
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "DEBUG": "false",
@@ -33,7 +39,6 @@ def pytest_configure():
         "DEFAULT_FROM_EMAIL": "Guestlist <guestlist@testserver.example>",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
     }
-    django.setup()
 
 
 @pytest.fixture(scope="session", autouse=True)

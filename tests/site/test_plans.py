@@ -14,6 +14,11 @@ from benchmarks import population
 from benchmarks.admin import pages
 from tokens.models import DailyCount, IssuedToken
 
+pytestmark = [
+    pytest.mark.xdist_group("plans"),  # or each worker fills the tables
+    pytest.mark.no_cover,
+]
+
 USERS, DEVICES = 20_000, 10_000
 # Rows that a list counts and the overview looks at: these tables are smaller than real ones. More
 # than the longest page holds, as in earnest: a list of one page is not cut.

@@ -33,6 +33,8 @@ REVOKE = "tokens.revoke_issuedtoken"
 STAFF = ["bare", "support", "keeper", "manager", "root"]
 PEOPLE = ["nobody", "user", *STAFF]
 
+pytestmark = pytest.mark.no_cover
+
 
 # What an answer is, in a word:
 #   page   200, and nothing changed

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
@@ -144,8 +145,47 @@ def test_check_names_the_setting_and_a_way_out(settings, id, wrong, right):
 # Settings, as a process that starts
 
 
+STARTER = """
+import json, os, runpy, sys
+import corsheaders.defaults, dj_database_url, django.core.management, environs, tokens.keys
+
+for line in sys.stdin:
+    if not os.fork():
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+else:
+    sys.exit()
+
+code, command, output, environment = json.loads(line)
+for stream, path in zip((1, 2), output):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+os.environ.clear()
+os.environ.update(environment)
+if code:
+    exec(code)
+else:
+    sys.argv = ["manage.py", command]
+    runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="session")
+def starter():
+    """A process that has read everything but the settings, and forks for each start: reading it
+    all again would take most of the time of these tests."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", STARTER],
+        cwd=BASE_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def start(tmp_path):
+def start(starter, tmp_path):
     """`start(NAME="value")` runs `manage.py check` with these variables beside good ones; a name
     given as None is left out. With `show` it answers what these settings then are."""
 
@@ -165,15 +205,16 @@ def start(tmp_path):
         environment = {name: value for name, value in environment.items() if value is not None}
         code = "import json; from django.conf import settings; print(json.dumps({"
         code += "".join(f"'{name}': repr(settings.{name})," for name in show or ()) + "}))"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", *(["-c", code] if show else ["manage.py", command])],
-            cwd=BASE_DIR,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+        stdout, stderr = tmp_path / "stdout", tmp_path / "stderr"
+        message = [show and code, command, [str(stdout), str(stderr)], environment]
+        starter.stdin.write(json.dumps(message) + "\n")
+        starter.stdin.flush()
+        status = int(starter.stdout.readline())
+        if show:
+            return json.loads(stdout.read_text())
+        return SimpleNamespace(
+            returncode=status, stdout=stdout.read_text(), stderr=stderr.read_text()
         )
-        return json.loads(done.stdout) if show else done
 
     return run
 

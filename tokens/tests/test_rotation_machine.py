@@ -53,6 +53,8 @@ COLUMNS = [
 ]
 nobody = Client(ip_address=None)
 
+pytestmark = pytest.mark.no_cover
+
 
 # The clock
 
@@ -646,20 +648,19 @@ class Thieves(HonestClients):
 
 @pytest.mark.asvs("10.4.5")
 @pytest.mark.parametrize("machine", [HonestClients, Thieves])
-def test_every_history_keeps_the_rules(machine, alice, clock, settings, caplog):
+@pytest.mark.parametrize("share", [0.1, pytest.param(1.5, marks=pytest.mark.slow)])
+def test_every_history_keeps_the_rules(machine, share, alice, clock, settings, caplog):
+    """Of as many histories as Hypothesis tries examples, a share. There are thousands with
+    `--hypothesis-profile=thorough`."""
     caplog.set_level(logging.ERROR, "tokens")  # or it keeps every line of every history
     settings.MAX_DEVICES_PER_USER = 1000
-    run_state_machine_as_test(partial(machine, alice, clock), settings=histories())
-
-
-def histories():
-    """`--hypothesis-profile=thorough` runs thousands, see conftest."""
-    return hypothesis_settings(
-        max_examples=3 * hypothesis_settings().max_examples // 2,
+    histories = hypothesis_settings(
+        max_examples=int(share * hypothesis_settings().max_examples),
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+    run_state_machine_as_test(partial(machine, alice, clock), settings=histories)
 
 
 # Hosts
