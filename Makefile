@@ -76,9 +76,10 @@ $(MUTATION)/installed: requirements-mutation.txt requirements.txt
 	$(MUTATION)/bin/python -m pip install --quiet --requirement requirements-mutation.txt
 	@touch $@
 
-mutation: $(MUTATION)/installed ## Change the code in small ways and see tests fail, into docs/mutation.md; takes hours
-	$(MUTATION)/bin/python -m mutation
+mutation: $(MUTATION)/installed ## Change the code in small ways and see tests fail; takes hours, ONLY='tokens.keys.*' less
+	$(MUTATION)/bin/mutmut run $(if $(ONLY),'$(ONLY)')
+	@$(MUTATION)/bin/mutmut results | sed '/: not checked$$/d'
 
 clean: ## Remove the virtual environment, caches and the demo database
-	rm -rf $(VENV) $(BENCH) $(MUTATION) .mutation staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(BENCH) $(MUTATION) mutants staticfiles .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	rm -f db.sqlite3* test-db.sqlite3* .dev-keys.json
