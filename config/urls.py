@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from accounts.views import SignupView, VerifyEmailView
 from config import errors
 from config.api import IndexView, SchemaView
-from tokens.views import account, devices, sign_in
+from tokens.views import sign_in
 
 api: tuple[list[URLPattern | URLResolver], str] = (
     [
@@ -41,26 +41,7 @@ urlpatterns = [
     path("", include((*browsable_api, "rest_framework"))),
     path("signup", SignupView.as_view(), name="signup"),
     path("email/<str:token>", VerifyEmailView.as_view(), name="verify_email"),
-    path("devices/", devices.DevicesView.as_view(), name="devices"),
-    path("devices/sign-out-others/", devices.SignOutOthersView.as_view(), name="sign_out_others"),
-    path("devices/<uuid:id>/sign-out/", devices.SignOutView.as_view(), name="sign_out"),
-    path("devices/<uuid:id>/rename/", devices.RenameView.as_view(), name="rename"),
-    path("not-me/<str:token>", devices.NotMeView.as_view(), name="not_me"),
-    path("password/change", sign_in.PasswordChangeView.as_view(), name="password_change"),
-    path("password/reset", sign_in.PasswordResetView.as_view(), name="password_reset"),
-    path(
-        "password/reset/done",
-        sign_in.PasswordResetDoneView.as_view(),
-        name="password_reset_done",
-    ),
-    path(
-        "password/reset/<uidb64>/<token>",
-        sign_in.PasswordResetConfirmView.as_view(),
-        name="password_reset_confirm",
-    ),
-    path("account/", account.AccountView.as_view(), name="account"),
-    path("account/data", account.DataView.as_view(), name="account_data"),
-    path("account/delete", account.DeleteView.as_view(), name="account_delete"),
+    path("", include("tokens.views.urls")),
     path("admin/login/", sign_in.LoginView.as_view(next_page="admin:index")),
     path("admin/logout/", logout),
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
