@@ -3,7 +3,6 @@
 It is set before Django reads it, so `DJANGO_SETTINGS_MODULE` stands here and not in pytest.ini.
 """
 
-import base64
 import json
 import os
 import secrets
@@ -63,34 +62,3 @@ def plain_static_files():
         WHITENOISE_USE_FINDERS=True,
     ):
         yield
-
-
-@pytest.fixture(scope="session")
-def forge():
-    """`forge(payload, header=None, typ="at+jwt")` signs any payload, and any header, as the ring
-    would: a dict becomes JSON, bytes stay as they are. Without a header it is the ring's own."""
-    from tokens import signing
-
-    def segment(content):
-        if isinstance(content, dict):
-            content = json.dumps(content).encode()
-        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-    def sign(payload, header=None, *, typ=signing.ACCESS):
-        key = signing.key_ring().signing_key
-        head = key.header(typ) if header is None else segment(header)
-        message = f"{head}.{segment(payload)}"
-        return f"{message}.{segment(key.sign(message.encode()))}"
-
-    return sign
-
-
-@pytest.fixture(scope="session")
-def read_segment():
-    """`read_segment(token, 1)` is the JSON of its payload, 0 that of its header."""
-
-    def read(token, position=1):
-        part = token.split(".")[position]
-        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-    return read

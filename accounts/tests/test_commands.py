@@ -8,8 +8,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts.models import Role, User
-
-PASSWORD = "four quiet herons at dawn"
+from tests.plugins.guestlist import PASSWORD
 
 
 class Terminal(io.StringIO):

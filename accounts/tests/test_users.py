@@ -26,10 +26,8 @@ from accounts.lookups import BytewiseLower
 from accounts.models import Role, User
 from accounts.permissions import HasPermission, HasRole
 from config.urls import urlpatterns as site_urls
-from tests.plugins.guestlist import PASSWORD, make_user
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, make_user
 from tokens.models import IssuedToken
-
-NEW_PASSWORD = "a wholly different sentence"
 
 
 def verified(user):

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.browser.chromium import OPTIONS, find_chromium  # noqa: E402
+from tests.plugins.chromium import OPTIONS, find_chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "screenshots"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"

@@ -3,14 +3,17 @@
 Name it in a conftest: `pytest_plugins = ["tests.plugins.guestlist"]`.
 """
 
+import base64
 import json
 import re
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 PASSWORD = "four quiet herons at dawn"
+NEW_PASSWORD = "a wholly different sentence"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
@@ -69,6 +72,18 @@ def revoke_shown(page, url, data=None):
     if shown is None:
         return asked
     return page.post(url, {**data, "confirmed": "yes", "shown": shown[1]})
+
+
+@contextmanager
+def undone():
+    """Roll back what the block writes. What must be durable may stand inside."""
+    from django.db import transaction
+
+    block = transaction.atomic()
+    block._from_testcase = True  # as in Django's own test cases
+    with block:
+        yield
+        transaction.set_rollback(True)
 
 
 class ApiClient:
@@ -173,3 +188,34 @@ def age():
         stored.save(update_fields=times)
 
     return move
+
+
+@pytest.fixture(scope="session")
+def forge():
+    """`forge(payload, header=None, typ="at+jwt")` signs any payload, and any header, as the ring
+    would: a dict becomes JSON, bytes stay as they are. Without a header it is the ring's own."""
+    from tokens import signing
+
+    def segment(content):
+        if isinstance(content, dict):
+            content = json.dumps(content).encode()
+        return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+    def sign(payload, header=None, *, typ=signing.ACCESS):
+        key = signing.key_ring().signing_key
+        head = key.header(typ) if header is None else segment(header)
+        message = f"{head}.{segment(payload)}"
+        return f"{message}.{segment(key.sign(message.encode()))}"
+
+    return sign
+
+
+@pytest.fixture(scope="session")
+def read_segment():
+    """`read_segment(token, 1)` is the JSON of its payload, 0 that of its header."""
+
+    def read(token, position=1):
+        part = token.split(".")[position]
+        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+
+    return read

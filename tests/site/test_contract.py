@@ -12,14 +12,13 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
 from accounts.models import Role, Throttle, User
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens.models import IssuedToken
 
 PLAIN = 'Bearer realm="api"'
 INVALID_REQUEST = 'Bearer realm="api", error="invalid_request"'
 INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'
 STEP_UP = 'Bearer realm="api", error="insufficient_user_authentication", max_age="900"'
-PASSWORD = "four quiet herons at dawn"
-NEW_PASSWORD = "another horse, another staple"
 UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 
 PAIR = {"access_token", "refresh_token", "token_type", "expires_in", "device"}

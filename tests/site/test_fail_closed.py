@@ -13,9 +13,7 @@ from django.conf import settings as django_settings
 from django.db import connection, transaction
 from django.test import Client
 
-from tests.plugins.guestlist import PASSWORD
-
-NEW_PASSWORD = "another horse, another staple"
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 
 
 def admin_url(user):

@@ -8,19 +8,17 @@ valid changes nothing for the next.
 import itertools
 import json
 import re
-from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import transaction
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import Role, User
 from accounts.urls import urlpatterns as accounts_urls
-from tests.plugins.guestlist import PASSWORD
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, undone
 from tokens.api.urls import urlpatterns as tokens_urls
 from tokens.models import IssuedToken
 
@@ -79,15 +77,6 @@ def state():
         "pk", "hash", "generation", "name", "authenticated_at", "expires_at", "revoked_at"
     )
     return [list(users), sorted(roles, key=str), list(devices)]
-
-
-@contextmanager
-def undone():
-    block = transaction.atomic()
-    block._from_testcase = True  # what must be durable may stand inside, as in Django's own cases
-    with block:
-        yield
-        transaction.set_rollback(True)
 
 
 class Hostile:
@@ -266,7 +255,7 @@ VALID = {
     "email": "carol@example.org",
     "password": PASSWORD,
     "current_password": PASSWORD,
-    "new_password": "another horse, another staple",
+    "new_password": NEW_PASSWORD,
     "device_name": "Phone",
     "refresh_token": "a.b.c",
     "name": "desk",

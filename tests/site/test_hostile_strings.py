@@ -23,8 +23,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.models import Role, User
-from tests.plugins.guestlist import PASSWORD, make_user
-from tests.site.test_hostile import undone
+from tests.plugins.guestlist import PASSWORD, make_user, undone
 from tokens import notices
 from tokens.models import IssuedToken
 from tokens.tests.test_admin_export import export

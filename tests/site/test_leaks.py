@@ -12,11 +12,9 @@ from django.db import connection
 from django.test import Client
 
 from config.logs import JSONFormatter
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens import flows, signing
 from tokens.keys import generate_signing_key
-
-PASSWORD = "four quiet herons at dawn"
-NEW_PASSWORD = "another horse, another staple"
 
 
 def forms(data):

@@ -20,7 +20,7 @@ from django.db import connection, transaction
 
 from accounts import throttling
 from accounts.models import Throttle, User
-from tests.plugins.guestlist import PASSWORD, ApiClient
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, ApiClient
 from tokens import flows
 from tokens.client import Client
 from tokens.models import IssuedToken
@@ -33,7 +33,6 @@ pytestmark = [
 
 PROCESSES = 12
 MAX_DEVICES = 5  # of the racing processes
-NEW_PASSWORD = "incorrect pony battery staple"
 MILLISECOND = 1_000_000  # nanoseconds
 nowhere = Client(ip_address=None)
 

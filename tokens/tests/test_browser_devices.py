@@ -16,14 +16,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.urls import urlpatterns as site_urls
-from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user
+from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, make_user
 from tokens import flows
 from tokens.middleware import DeviceMiddleware
 from tokens.models import IssuedToken
 
 HTML = {"accept": "text/html"}
 
-NEW_PASSWORD = "a wholly different sentence"
 ENGINES = ["signed_cookies", "db", "cache", "cached_db"]
 
 

@@ -5,9 +5,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.test import Client as Browser
 
 from accounts.models import User
-from tests.plugins.guestlist import PASSWORD
-
-NEW = "a wholly different sentence"
+from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 
 
 @pytest.fixture
@@ -74,7 +72,7 @@ def test_account_deleted_during_its_api_sign_in_is_not_signed_in(api, alice, whi
     ("method", "path", "body"),
     [
         ("post", "reauthenticate", {"password": PASSWORD}),
-        ("post", "password", {"current_password": PASSWORD, "new_password": NEW}),
+        ("post", "password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}),
         ("patch", "me", {"current_password": PASSWORD, "username": "alicia"}),
     ],
 )
@@ -93,7 +91,11 @@ def test_account_deleted_during_a_request_with_its_password(
 def test_account_deleted_during_a_page_with_its_password(browser, alice, while_hashing, path):
     laptop = browser(alice)
     while_hashing(delete_all)
-    passwords = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+    passwords = {
+        "old_password": PASSWORD,
+        "new_password1": NEW_PASSWORD,
+        "new_password2": NEW_PASSWORD,
+    }
     answer = laptop.post(path, {"password": PASSWORD, **passwords})
     assert (answer.status_code, answer.url) == (302, f"/login?next={path}")
     assert not User.objects.exists()
@@ -106,12 +108,12 @@ def test_upgrade_of_a_hash_does_not_undo_a_new_password(alice, while_hashing, mo
 
     def change():
         user = User.objects.get()
-        user.set_password(NEW)
+        user.set_password(NEW_PASSWORD)
         user.save()
 
     while_hashing(change)
     alice.check_password(PASSWORD)
-    assert User.objects.get().check_password(NEW)
+    assert User.objects.get().check_password(NEW_PASSWORD)
 
 
 # A reset link
@@ -131,7 +133,7 @@ def link(client, alice, mailoutbox, django_capture_on_commit_callbacks):
     return reset_link(mailoutbox)
 
 
-def set_password(tab, url, password=NEW):
+def set_password(tab, url, password=NEW_PASSWORD):
     return tab.post(url, {"new_password1": password, "new_password2": password})
 
 
@@ -142,7 +144,7 @@ def test_reset_link_outlives_a_sign_in(api, alice, client, link):
     url = client.get(link).url
     api(alice)
     assert set_password(client, url).status_code == 302
-    assert User.objects.get().check_password(NEW)
+    assert User.objects.get().check_password(NEW_PASSWORD)
     assert "This link was used already" in client.get(link).content.decode()
 
 
@@ -167,7 +169,7 @@ def test_device_that_ended_does_not_end_the_reset_in_its_browser(alice, browser,
     if when == "before the password":
         end()
     assert set_password(laptop, url).status_code == 302
-    assert User.objects.get().check_password(NEW)
+    assert User.objects.get().check_password(NEW_PASSWORD)
 
 
 @pytest.mark.parametrize("act", [delete_all, lambda: User.objects.update(is_active=False)])

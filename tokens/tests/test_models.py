@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from tests.plugins.guestlist import NEW_PASSWORD
 from tokens import flows
 from tokens.client import Client
 from tokens.models import DailyCount, IssuedToken
@@ -211,13 +212,13 @@ def test_password_change_writes_nothing_but_the_password(api, alice):
     """What else changed since the account was read stays as it is."""
     phone = api(alice)
     User.objects.filter(pk=alice.pk).update(first_name="Alicia")
-    alice.set_password("a wholly different sentence")
+    alice.set_password(NEW_PASSWORD)
 
     flows.change_password(alice, phone.device)
 
     stored = User.objects.get(pk=alice.pk)
     assert stored.first_name == "Alicia"
-    assert stored.check_password("a wholly different sentence")
+    assert stored.check_password(NEW_PASSWORD)
 
 
 def end_all_of(user, **kwargs):

@@ -15,11 +15,10 @@ from django.test import Client as Browser
 
 from accounts import mail as accounts_mail
 from accounts.models import User
-from tests.plugins.guestlist import FIREFOX, PASSWORD, revoke_shown
+from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, revoke_shown
 from tokens import flows, notices
 from tokens.models import IssuedToken
 
-NEW_PASSWORD = "a wholly different sentence"
 ANDROID = "Mozilla/5.0 (Android 16; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 BERN, SAME_NETWORK, BERLIN = "85.1.20.30", "85.1.20.31", "91.64.12.10"
 HOSTILE = "<script>alert(1)</script><a href=//evil.example>https://evil.example/</a>"

@@ -12,12 +12,11 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts.models import User
-from tests.plugins.guestlist import FIREFOX, PASSWORD, make_user, revoke_shown
+from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, make_user, revoke_shown
 from tokens import flows, notices
 from tokens.client import Client
 from tokens.models import IssuedToken
 
-NEW_PASSWORD = "a wholly different sentence"
 XSS = "<script>alert(1)</script><a href=//evil.example>x</a>\"'><img src=x onerror=alert(1)>"
 BLOCKS = {"dd", "div", "dt", "h1", "h2", "h3", "li", "p", "summary"}
 PHONE = "Guestlist/4.1 (Android 16; Pixel 9) okhttp/5.1.0"

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Role, User
 from config.urls import urlpatterns as site_urls
-from tests.plugins.guestlist import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD
 from tokens.authentication import IssuedTokenAuthentication
 from tokens.client import Client
 from tokens.flows import use
@@ -194,7 +194,7 @@ def end(phone, age, read_segment, forge, how):
             return "user_inactive", {}
         case "password changed":
             user = User.objects.get(username="alice")
-            user.set_password("another horse, another staple")
+            user.set_password(NEW_PASSWORD)
             user.save()
             return "password_changed", {}
         case "deleted":

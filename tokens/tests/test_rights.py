@@ -5,11 +5,10 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.models import User
-from tests.plugins.guestlist import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD
 from tokens.models import IssuedToken
 from tokens.stories import ended_text
 
-NEW_PASSWORD = "five loud herons at dusk"
 HOME, NEXT_DOOR, ABROAD = "81.2.69.142", "81.2.69.9", "8.8.8.8"
 
 
