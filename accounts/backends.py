@@ -1,5 +1,6 @@
 import logging
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import Permission
 from django.db import router
@@ -34,12 +35,19 @@ class RoleBackend(ModelBackend):
         logger.info("login refused", extra={"user": user and user.pk})
         return None
 
+    async def aauthenticate(self, request, username=None, password=None, **kwargs):
+        """Do what `authenticate` does. Django's own counts no attempt."""
+        return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
+
     def get_user(self, user_id):
         """Return None, for every user: what Django keeps in a session signs nobody in.
 
         So a reader of the session that asks nobody else, such as `contrib.auth.get_user()`, finds
         an anonymous user.
         """
+
+    async def aget_user(self, user_id):
+        """Return None, as `get_user` does."""
 
     def _get_group_permissions(self, user_obj):
         held = Permission.objects.using(router.db_for_write(Permission))

@@ -8,7 +8,8 @@ from threading import Barrier, BoundedSemaphore, Thread, Timer
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth import authenticate
+from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, authenticate
 from django.db import connection, connections, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -290,11 +291,12 @@ def test_address_within_ipv6_is_the_same_network():
     assert subjects.hash_network("203.0.113.2") != subjects.hash_network("203.0.113.1")
 
 
-def test_without_an_address_the_account_still_counts(alice):
+@pytest.mark.parametrize("asked", [authenticate, async_to_sync(aauthenticate)])
+def test_without_an_address_the_account_still_counts(alice, asked):
     tries = []
     for _ in range(6):
         try:
-            tries.append(authenticate(None, username="alice", password=WRONG))
+            tries.append(asked(None, username="alice", password=WRONG))
         except TooManyAttempts as refusal:
             tries.append(refusal.wait)
     assert tries == [None] * 5 + [900]

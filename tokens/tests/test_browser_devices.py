@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.contrib.auth import get_user
+from django.contrib.auth import aget_user, get_user
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -510,6 +510,9 @@ def test_session_of_the_release_before_signs_nobody_in(alice):
     session.save()
     user, _ = read_by_django(session.session_key)
     assert not user.is_authenticated
+    request = HttpRequest()
+    request.session = SessionStore(session.session_key)
+    assert not async_to_sync(aget_user)(request).is_authenticated
 
 
 def test_login_of_django_adds_a_device(client, alice):
