@@ -178,7 +178,11 @@ def make_people(count):
 def sign_in(people, devices=1):
     """The first pairs of so many devices of each user."""
     with transaction.atomic():
-        return [[keep(flows.log_in(user, nowhere)) for _ in range(devices)] for user in people]
+        clients = [Client(ip_address=address_of(user)) for user in people]
+        return [
+            [keep(flows.log_in(user, client)) for _ in range(devices)]
+            for user, client in zip(people, clients, strict=True)
+        ]
 
 
 def keep(pair):
@@ -361,7 +365,8 @@ def test_login_against_logout_of_all(track, people):
     """Each login falls wholly before, and has ended, or wholly after, and lives."""
     survived = ended_at_once = 0
     for user, [pair] in zip(people, sign_in(people), strict=True):
-        logout = call("post", "logout/all", token=pair["access_token"])
+        address = address_of(user)
+        logout = call("post", "logout/all", token=pair["access_token"], address=address)
         ended, logins = race_logins(track, user, logout)
 
         assert ended["status"] == 200

@@ -469,6 +469,10 @@ class HonestClients(RuleBasedStateMachine):
             self.renew(device)
 
     def renew(self, device):
+        if self.row.revoked:  # by a refresh of the other tab, which had no key
+            with pytest.raises(flows.Refused):
+                flows.reauthenticate(device, self.user)
+            return
         handle = flows.reauthenticate(device, self.user)
         self.row.handle = next(self.numbers)
         self.row.advance(None, self.clock.now)
