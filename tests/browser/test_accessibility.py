@@ -12,6 +12,7 @@ from django.urls import path
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from accounts.models import User
 from config.urls import handler400, handler403, handler404, handler500  # noqa: F401
 from config.urls import urlpatterns as site_urls
 from tests.browser.conftest import sign_in
@@ -169,6 +170,7 @@ def test_new_password_by_mail(tab, alice):
 
 
 def test_email_is_verified(hers):
+    User.objects.update(email_verified_at=None)
     hers.goto("/account/")
     hers.get_by_role("button", name="Send me the confirmation link again").click()
     hers.goto(link_in_mail())

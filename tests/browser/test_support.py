@@ -107,8 +107,9 @@ def test_a_stolen_phone_is_ended_in_three_presses(at_work, laptop, phone, api, b
     assert pages == [
         ("GET", DEVICES),
         ("GET", url_of(phone.device, "revoke")),
-        ("GET", url_of(phone.device)),
+        ("GET", DEVICES),
     ]
+    expect(tab.get_by_role("textbox", name="Search")).to_have_value("ann.m")
 
 
 def test_a_stolen_phone_is_ended_from_a_phone_without_scripts(at_work, laptop, phone, api, bob):
