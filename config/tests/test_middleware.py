@@ -74,6 +74,7 @@ def test_way_to_tls_carries_the_policy(client, settings):
     assert set(POLICY) <= set(answer.headers["Content-Security-Policy"].split("; "))
 
 
+@pytest.mark.asvs("4.1.2")
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/api/v1/", "/api/v1/me", "/api/v1/login", "/api/nothing"])
 def test_api_without_tls_is_refused_and_not_redirected(api, alice, settings, method, path):

@@ -1,11 +1,19 @@
-"""The entrances of a server: what is refused here never reaches a view."""
+"""The entrances of a server: what is refused here never reaches a view.
+
+The applications are made here. An import of `config.asgi` gives the process, and so every later
+test, the connections of a server.
+"""
 
 import io
 
 import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
 from django.test import AsyncRequestFactory, RequestFactory
+
+from config.servers import ASGIRequest, WSGIRequest
 
 UNREADABLE = "application/json; charset*=x'y'z"
 
@@ -13,8 +21,8 @@ UNREADABLE = "application/json; charset*=x'y'z"
 @pytest.mark.parametrize("body", [b"", b"{}"])
 @pytest.mark.parametrize("path", ["/api/v1/login", "/login", "/nothing"])
 def test_unreadable_content_type_over_wsgi(db, body, path):
-    from config.wsgi import application
-
+    application = get_wsgi_application()
+    application.request_class = WSGIRequest
     environ = RequestFactory()._base_environ(
         REQUEST_METHOD="POST",
         PATH_INFO=path,
@@ -32,8 +40,8 @@ def test_unreadable_content_type_over_wsgi(db, body, path):
 @pytest.mark.parametrize("body", [b"", b"{}"])
 @pytest.mark.parametrize("path", ["/api/v1/login", "/login", "/nothing"])
 def test_unreadable_content_type_over_asgi(db, body, path):
-    from config.asgi import application
-
+    application = get_asgi_application()
+    application.request_class = ASGIRequest
     headers = {"content-type": UNREADABLE, "content-length": str(len(body)), "host": "testserver"}
     scope = AsyncRequestFactory()._base_scope(
         method="POST",
