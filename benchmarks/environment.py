@@ -22,7 +22,6 @@ def configure(settings_module: str) -> None:
         "DEFAULT_FROM_EMAIL": "Guestlist <guestlist@testserver.example>",
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
-        "EMAIL_URL": "dummy://",
         "PGOPTIONS": "-c jit=off",  # as for requests, without their time limits
         "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }
@@ -35,6 +34,7 @@ def set_up() -> None:
         sys.exit("Set DATABASE_URL to the database to work on.")
     configure("config.settings")
     django.setup()
+    settings.EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
     # Static files come from the apps, not from what `collectstatic` writes.
     settings.STORAGES["staticfiles"]["BACKEND"] = (
         "django.contrib.staticfiles.storage.StaticFilesStorage"

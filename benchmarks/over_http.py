@@ -32,7 +32,7 @@ class Server:
         environment = os.environ | {"CONTENDER": contender, "DATABASE_URL": database_url}
         arguments = ["--workers", str(WORKERS), "--bind", self.address, "--log-level", "warning"]
         self.gunicorn = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *arguments, "config.wsgi"], env=environment
+            [sys.executable, "-m", "gunicorn", *arguments, "benchmarks.wsgi"], env=environment
         )
 
     def __enter__(self) -> Self:

@@ -69,7 +69,7 @@ class Desk:
     def __init__(self, name: str) -> None:
         from django.utils import timezone
 
-        from config.wsgi import application
+        from benchmarks.wsgi import application
 
         self.contender = CONTENDERS[name]
         self.application = application
