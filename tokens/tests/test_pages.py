@@ -807,6 +807,18 @@ def test_sign_in_page_tells_why_once(laptop, alice, end, text, url):
     assert "Call 555." not in again.text
 
 
+def test_sign_in_page_tells_why_where_it_is_the_first_page(laptop, alice):
+    revoke("staff")(alice)
+    assert "Our staff signed this device out." in Page(laptop.get("/login")).text
+
+
+def test_device_is_not_told_of_the_end_of_the_former_one(laptop, alice):
+    revoke("staff")(alice)
+    laptop.get("/devices/")  # does not follow to where it is told why
+    laptop.post("/login", {"username": "alice", "password": PASSWORD})
+    assert "signed this device out" not in Page(laptop.get("/admin/", follow=True)).text
+
+
 @pytest.mark.parametrize("url", ["/admin/", "/admin/tokens/issuedtoken/"])
 def test_sign_in_page_of_the_admin_tells_why(browser, support, root, url):
     page = browser(support)
