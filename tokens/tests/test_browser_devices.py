@@ -17,7 +17,6 @@ from rest_framework.views import APIView
 
 from config.urls import urlpatterns as site_urls
 from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, make_user
-from tokens import flows
 from tokens.middleware import DeviceMiddleware
 from tokens.models import IssuedToken
 
@@ -264,25 +263,6 @@ def test_refusal_of_no_content_type_leads_nowhere(rf):
     del refusal.headers["Content-Type"]
     middleware = DeviceMiddleware(lambda request: refusal)
     assert middleware.process_response(rf.get("/"), refusal) is refusal
-
-
-def test_device_that_ends_between_two_steps_of_a_request_signs_in_again(
-    browser, alice, age, monkeypatch
-):
-    laptop = browser(alice)
-    age(alice.devices.get(), minutes=16)
-
-    def refuse(*args):
-        raise flows.Refused("device_revoked", reason="staff", note="Call 555.")
-
-    monkeypatch.setattr(flows, "reauthenticate", refuse)
-    url = "/devices/sign-out-others/"
-    page = laptop.post(url, {"password": PASSWORD}, follow=True)
-
-    assert page.redirect_chain == [(f"/login?next={url}", 302)]
-    assert "Our staff signed this device out." in page.content.decode()
-    assert "Call 555." in page.content.decode()
-    assert not is_signed_in(laptop)
 
 
 def test_of_a_device_that_is_nobodys_nothing_is_told(browser, alice, caplog):

@@ -111,6 +111,18 @@ def test_device_that_ends_meanwhile_is_not_made_fresh(api, alice, age, meanwhile
     assert phone.device.generation == 1
 
 
+def test_browser_whose_device_ends_meanwhile_signs_in_again(browser, alice, age, meanwhile):
+    laptop, url = browser(alice), "/devices/sign-out-others/"
+    age(alice.devices.get(), minutes=16)
+    laptop.get(url)
+
+    with meanwhile(**REVOKED):
+        page = laptop.post(url, {"password": PASSWORD}, follow=True)
+
+    assert page.redirect_chain == [(f"/login?next={url}", 302)]
+    assert laptop.get("/account/").status_code == 302
+
+
 def test_device_that_is_refreshed_meanwhile_is_made_fresh_one_generation_on(api, alice, meanwhile):
     phone = used(api(alice))
     with meanwhile(generation=F("generation") + 1):

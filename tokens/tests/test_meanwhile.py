@@ -68,6 +68,12 @@ def test_account_deleted_during_its_api_sign_in_is_not_signed_in(api, alice, whi
     assert (answer.status_code, answer.json()["code"]) == (401, "login_failed")
 
 
+def test_rights_that_grow_during_a_sign_in_are_those_of_the_new_device(api, alice, while_hashing):
+    while_hashing(lambda: User.objects.update(is_staff=True))
+    device = api(alice).device
+    assert (device.was_staff, device.was_superuser) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
