@@ -384,6 +384,8 @@ class HonestClients(RuleBasedStateMachine):
             yield "device_revoked"
         if now - self.signed_in_at >= LIFETIME:
             yield "device_expired"
+        if now - self.signed_in_at > LIFETIME - timedelta(seconds=1):
+            yield "token_expired"  # its `exp` is in whole seconds
         if now - self.heard_at > IDLE - TOUCH:
             yield "device_idle"
         if now - self.renewed_at > IDLE - timedelta(seconds=1):
