@@ -5,63 +5,21 @@ from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 
 from accounts.models import Role, User
+from accounts.tests.admin import (
+    ROLES,
+    USERS,
+    assert_not_saved,
+    assert_saved,
+    make_role,
+    make_staff,
+    permission,
+    save,
+    stored_form,
+    url_of,
+)
 from tests.plugins.guestlist import PASSWORD, make_user
-
-USERS = "/admin/accounts/user/"
-ROLES = "/admin/accounts/role/"
-
-
-def permission(label):
-    app_label, codename = label.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
-
-
-def make_role(name, *labels):
-    role = Role.objects.create(name=name)
-    role.permissions.set([permission(label) for label in labels])
-    return role
-
-
-def make_staff(username, *labels):
-    user = make_user(username, is_staff=True)
-    user.roles.add(make_role(f"{username}-role", *labels))
-    return user
-
-
-def url_of(item, page="change"):
-    return f"/admin/accounts/{item._meta.model_name}/{item.pk}/{page}/"
-
-
-def stored_form(item):
-    """What the change page of a stored user or role would send."""
-    if isinstance(item, Role):
-        data = {"name": item.name, "description": item.description}
-        return data | {"permissions": [held.pk for held in item.permissions.all()]}
-    data = {"username": item.username, "email": item.email}
-    for name in ("is_active", "is_staff", "is_superuser"):
-        data |= {name: "on"} if getattr(item, name) else {}
-    return data | {"roles": [role.pk for role in item.roles.all()]}
-
-
-def save(page, item, *, without=(), **changes):
-    data = stored_form(item) | changes
-    data = {name: value for name, value in data.items() if name not in without}
-    answer = page.post(url_of(item), data)
-    item.refresh_from_db()
-    return answer
-
-
-def assert_saved(answer):
-    assert answer.status_code == 302, answer.context["adminform"].form.errors
-
-
-def assert_not_saved(answer, message):
-    assert answer.status_code == 200
-    assert message in unescape(answer.content.decode())
-
 
 # The pages
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from accounts.models import Role, User
-from accounts.tests.test_admin import USERS, save
+from accounts.tests.admin import USERS, save
 from tests.plugins.guestlist import PASSWORD
 
 # A client folds the first two out of a path, some servers fold the others. Two full stops of East

@@ -8,7 +8,7 @@ from django.core import mail
 from django.core.management import call_command
 from django.utils import timezone
 
-from accounts.tests.test_admin import save
+from accounts.tests.admin import save
 from tests.plugins.guestlist import PASSWORD, make_user
 
 

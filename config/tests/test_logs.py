@@ -12,11 +12,12 @@ from django.test import Client
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Role, User
+from accounts.tests.admin import url_of
 from config.logs import JSONFormatter, current_request
 from tests.plugins.guestlist import PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import revoke_by_page, url_of
+from tokens.tests.admin import revoke_by_page
 
 LONDON = "81.2.69.142"
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from config.tests.test_servers import BASE_DIR, database_url
+from config.tests.processes import BASE_DIR, database_url
 from tests.plugins.guestlist import FIREFOX
 from tokens.models import IssuedToken
 

@@ -10,32 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import pytest
 from django.db import connection
 
 from config.parsers import MAX_BYTES
+from config.tests.processes import BASE_DIR, database_url
 from tests.plugins.guestlist import PASSWORD
 
-BASE_DIR = Path(__file__).resolve().parents[2]
 SERVERS = {
     "gunicorn": ["gunicorn", "--threads=4", "--bind={address}", "config.wsgi"],
     "uvicorn": ["uvicorn", "--host=127.0.0.1", "--port={port}", "config.asgi:application"],
 }
 POOL = 10  # connections of a process under ASGI, at most
-
-
-def database_url():
-    """The database of this run, for a process of its own."""
-    values = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{values['NAME']}"
-    user = f"{quote(values['USER'])}:{quote(values['PASSWORD'])}"
-    host = quote(values["HOST"], safe="")
-    return f"postgres://{user}@{host}:{values['PORT'] or 5432}/{values['NAME']}"
 
 
 def command(server, **variables):

@@ -19,7 +19,7 @@ from tests.browser.conftest import sign_in
 from tests.plugins.guestlist import FIREFOX, PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import make_devices
+from tokens.tests.admin import make_devices
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 SIZES = [{"width": 1280, "height": 800}, {"width": 360, "height": 640}]

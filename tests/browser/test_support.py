@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import expect
 
 from accounts.models import User
+from accounts.tests.admin import url_of
 from tests.browser.conftest import sign_in
 from tests.browser.hands import Keyboard, Mouse
-from tests.plugins.guestlist import FIREFOX, PASSWORD
+from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import DEVICES, IPHONE, make_devices, url_of
+from tokens.tests.admin import DEVICES, make_devices
 
 DESK = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 360, "height": 640}, "java_script_enabled": False}

@@ -15,6 +15,10 @@ from django.utils import timezone
 PASSWORD = "four quiet herons at dawn"
 NEW_PASSWORD = "a wholly different sentence"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 "
+    "(KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
+)
 
 
 def make_user(username, **fields):

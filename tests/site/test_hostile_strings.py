@@ -26,8 +26,8 @@ from accounts.models import Role, User
 from tests.plugins.guestlist import PASSWORD, make_user, undone
 from tokens import notices
 from tokens.models import IssuedToken
-from tokens.tests.test_admin_export import export
-from tokens.tests.test_pages import Page
+from tokens.tests.admin import export
+from tokens.tests.pages import Page
 
 HTML = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>"
 TEXTS = {

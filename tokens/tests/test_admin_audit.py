@@ -4,8 +4,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from accounts.models import User
+from accounts.tests.admin import text_of, url_of
 from tests.plugins.guestlist import PASSWORD
-from tokens.tests.test_admin import revoke_by_page, text_of, url_of
+from tokens.tests.admin import revoke_by_page
 
 ENTRIES = "/admin/admin/logentry/"
 

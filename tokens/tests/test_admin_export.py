@@ -8,18 +8,7 @@ import pytest
 
 from tests.plugins.guestlist import PASSWORD
 from tokens.models import IssuedToken
-
-URL = "/admin/tokens/issuedtoken/"
-
-
-def export(staff, kind, devices=(), query="", **extra):
-    data = {"action": f"export_{kind}", "_selected_action": [str(device.pk) for device in devices]}
-    data["current_password"] = PASSWORD
-    answer = staff.post(URL + query, {**data, **extra})
-    assert answer.status_code == 200
-    assert answer.streaming
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="devices.{kind}"'
-    return b"".join(answer.streaming_content).decode("utf-8-sig")
+from tokens.tests.admin import DEVICES, export
 
 
 def test_selection_as_csv(api, alice, bob, browser, support):
@@ -69,7 +58,7 @@ def test_export_needs_the_permission_to_view(api, alice, browser, support):
     support.roles.clear()
 
     answer = browser(support).post(
-        URL, {"action": "export_csv", "_selected_action": [str(phone.pk)]}
+        DEVICES, {"action": "export_csv", "_selected_action": [str(phone.pk)]}
     )
 
     assert answer.status_code == 403
@@ -93,7 +82,7 @@ def test_csv_opens_in_excel_with_every_letter(api, alice, browser, support):
     IssuedToken.objects.update(name="Zoë")
 
     answer = browser(support).post(
-        URL,
+        DEVICES,
         {
             "action": "export_csv",
             "_selected_action": [str(phone.pk)],

@@ -20,11 +20,11 @@ from django.utils import timezone
 
 from accounts.built_in_roles import declared_permissions
 from accounts.models import Role, Throttle, User
-from accounts.tests.test_admin import make_role, permission, stored_form
+from accounts.tests.admin import hidden, make_role, permission, stored_form
 from accounts.throttling import subjects
 from tests.plugins.guestlist import PASSWORD, make_user, revoke_shown, undone
 from tokens.models import IssuedToken
-from tokens.tests.test_step_up import FIELD, hidden
+from tokens.step_up import FIELD
 
 ADMIN = "/admin/"
 REVOKE = "tokens.revoke_issuedtoken"

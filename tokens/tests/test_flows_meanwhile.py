@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.plugins.guestlist import PASSWORD
 from tokens.models import IssuedToken
-from tokens.tests.test_refresh import assert_refused, refresh
+from tokens.tests.requests import assert_refused, refresh
 
 REVOKED = {"revoked_at": Now(), "revoked_reason": "staff"}
 LONDON = "81.2.69.142"

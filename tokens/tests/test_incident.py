@@ -6,9 +6,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from accounts.models import Role
-from tests.plugins.guestlist import FIREFOX, PASSWORD
+from accounts.tests.admin import hidden, make_staff, text_of, url_of
+from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import IPHONE, hidden, make_devices, make_staff, text_of, url_of
+from tokens.tests.admin import make_devices
 
 PAGE = "/admin/tokens/issuedtoken/incident/"
 API = "users/devices/revoke"

@@ -16,7 +16,7 @@ from tokens import flows
 from tokens.client import Client
 from tokens.models import DailyCount, IssuedToken
 from tokens.stories import ended_note, refused_text
-from tokens.tests.test_admin import make_devices
+from tokens.tests.admin import make_devices
 
 DAY = timedelta(days=1)
 

@@ -9,7 +9,7 @@ from queue import Queue
 from smtplib import SMTPServerDisconnected
 
 import pytest
-from django.core import mail, signing
+from django.core import signing
 from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client as Browser
 
@@ -32,19 +32,6 @@ class Refusing(BaseEmailBackend):
 class HangingUp(BaseEmailBackend):
     def send_messages(self, messages):
         raise SMTPServerDisconnected("it hung up")
-
-
-@pytest.fixture
-def mails_of(django_capture_on_commit_callbacks):
-    """`mails_of(act)` are the mails that `act()` sends once its transaction commits."""
-
-    def run(act):
-        mail.outbox = []
-        with django_capture_on_commit_callbacks(execute=True):
-            act()
-        return mail.outbox
-
-    return run
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ from django.core.cache.backends.base import BaseCache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.tests.admin import make_staff, text_of
 from tokens import flows
 from tokens.models import DailyCount, IssuedToken
 from tokens.overview import live_by_os
-from tokens.tests.test_admin import make_devices, make_staff, text_of
+from tokens.tests.admin import make_devices
 
 
 @pytest.fixture(autouse=True)

@@ -1,42 +1,15 @@
 """The password in the admin: asked before staff write users and roles, with nothing typed lost."""
 
-import re
 from datetime import timedelta
-from html import unescape
 
 import pytest
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 
 from accounts.models import Role, User
+from accounts.tests.admin import ROLES, USERS, hidden
 from tests.plugins.guestlist import PASSWORD
-
-USERS = "/admin/accounts/user/"
-ROLES = "/admin/accounts/role/"
-FIELD = "step_up_password"
-
-
-@pytest.fixture
-def stale(browser, age):
-    """`stale(user)` is a browser in which the user's last password is 16 minutes old."""
-
-    def browser_of(user):
-        page = browser(user)
-        age(user.devices.get(kind="browser"), minutes=16)
-        return page
-
-    return browser_of
-
-
-def hidden(answer):
-    """The hidden fields of the page's form, as a browser would send them back."""
-    fields = {}
-    for name, value in re.findall(
-        r'<input type="hidden" name="([^"]*)" value="([^"]*)">', answer.content.decode()
-    ):
-        if name != "csrfmiddlewaretoken":
-            fields.setdefault(unescape(name), []).append(unescape(value))
-    return fields
+from tokens.step_up import FIELD
 
 
 def assert_asks(answer, *, wrong=False):
@@ -116,9 +89,9 @@ def role(db):
 
 @pytest.mark.asvs("7.5.3")
 @pytest.mark.parametrize("write", WRITES)
-def test_write_asks_and_goes_on_with_what_was_typed(stale, root, alice, role, write):
+def test_write_asks_and_goes_on_with_what_was_typed(stale_browser, root, alice, role, write):
     User.objects.filter(pk=alice.pk).update(email_verified_at=alice.date_joined)
-    page = stale(root)
+    page = stale_browser(root)
     url, data = write(role, alice)
     before = contents()
 
@@ -136,8 +109,8 @@ def test_write_asks_and_goes_on_with_what_was_typed(stale, root, alice, role, wr
     assert contents() != before
 
 
-def test_what_was_typed_arrives_to_the_letter(stale, root, alice, role):
-    page = stale(root)
+def test_what_was_typed_arrives_to_the_letter(stale_browser, root, alice, role):
+    page = stale_browser(root)
     url, data = change_role(role, alice)
 
     page.post(url, hidden(page.post(url, data)) | {FIELD: PASSWORD})
@@ -152,8 +125,8 @@ def test_fresh_write_is_not_asked(browser, root, alice, role, write):
     assert browser(root).post(url, data).status_code == 302
 
 
-def test_one_password_is_good_for_the_next_write(stale, root, alice, role):
-    page = stale(root)
+def test_one_password_is_good_for_the_next_write(stale_browser, root, alice, role):
+    page = stale_browser(root)
     url, data = change_user(role, alice)
     page.post(url, data | {FIELD: PASSWORD})
 
@@ -161,8 +134,8 @@ def test_one_password_is_good_for_the_next_write(stale, root, alice, role):
     assert page.post(url, data).status_code == 302
 
 
-def test_password_gives_the_browser_a_new_cookie(stale, root, alice, role):
-    page, name = stale(root), settings.SESSION_COOKIE_NAME
+def test_password_gives_the_browser_a_new_cookie(stale_browser, root, alice, role):
+    page, name = stale_browser(root), settings.SESSION_COOKIE_NAME
     former = page.cookies[name].value
     url, data = change_user(role, alice)
     page.post(url, data | {FIELD: PASSWORD})
@@ -174,28 +147,28 @@ def test_password_gives_the_browser_a_new_cookie(stale, root, alice, role):
 
 
 @pytest.mark.parametrize("url", [USERS, USERS + "add/", ROLES, "/admin/"])
-def test_reading_is_not_asked(stale, root, url):
-    answer = stale(root).get(url)
+def test_reading_is_not_asked(stale_browser, root, url):
+    answer = stale_browser(root).get(url)
     assert answer.status_code == 200
     assert FIELD not in answer.content.decode()
 
 
-def test_signing_out_is_not_asked(stale, root):
-    page = stale(root)
+def test_signing_out_is_not_asked(stale_browser, root):
+    page = stale_browser(root)
     assert FIELD not in page.post("/admin/logout/").content.decode()
     assert not root.devices.live().exists()
 
 
 @pytest.mark.asvs("3.5.1")
-def test_write_without_a_csrf_token_is_not_even_asked(stale, root, alice, role):
-    page = stale(root)
+def test_write_without_a_csrf_token_is_not_even_asked(stale_browser, root, alice, role):
+    page = stale_browser(root)
     page.handler.enforce_csrf_checks = True
     url, data = change_user(role, alice)
     assert page.post(url, data | {FIELD: PASSWORD}).status_code == 403
 
 
-def test_page_is_one_of_this_admin(stale, root, alice, role):
-    page = stale(root).post(*change_user(role, alice)).content.decode()
+def test_page_is_one_of_this_admin(stale_browser, root, alice, role):
+    page = stale_browser(root).post(*change_user(role, alice)).content.decode()
     assert "Your password, please | Guestlist" in page
     assert "Log out" in page
 
@@ -211,19 +184,19 @@ def test_page_says_how_long_a_password_is_good_for(browser, root, alice, role, a
     )
 
 
-def test_token_of_the_form_is_not_carried_along(stale, root, alice, role):
+def test_token_of_the_form_is_not_carried_along(stale_browser, root, alice, role):
     url, data = change_user(role, alice)
-    assert_asks(stale(root).post(url, data | {"csrfmiddlewaretoken": "x" * 64}))
+    assert_asks(stale_browser(root).post(url, data | {"csrfmiddlewaretoken": "x" * 64}))
 
 
-def test_password_is_not_carried_along(stale, root, alice, role):
+def test_password_is_not_carried_along(stale_browser, root, alice, role):
     url, data = change_user(role, alice)
-    asked = stale(root).post(url, data | {FIELD: "almost my password"})
+    asked = stale_browser(root).post(url, data | {FIELD: "almost my password"})
     assert "almost my password" not in asked.content.decode()
 
 
-def test_who_is_signed_out_meanwhile_signs_in_first(stale, root, alice, role):
-    page = stale(root)
+def test_who_is_signed_out_meanwhile_signs_in_first(stale_browser, root, alice, role):
+    page = stale_browser(root)
     root.devices.revoke(reason="user")
     url, data = change_user(role, alice)
 
@@ -234,7 +207,7 @@ def test_who_is_signed_out_meanwhile_signs_in_first(stale, root, alice, role):
     assert User.objects.filter(username="alice").exists()
 
 
-def test_who_may_not_write_may_not_after_the_password(stale, support, alice, role):
+def test_who_may_not_write_may_not_after_the_password(stale_browser, support, alice, role):
     url, data = change_user(role, alice)
-    assert stale(support).post(url, data | {FIELD: PASSWORD}).status_code == 403
+    assert stale_browser(support).post(url, data | {FIELD: PASSWORD}).status_code == 403
     assert User.objects.filter(username="alice").exists()

@@ -5,9 +5,10 @@ import re
 import pytest
 from django.db.models.functions import Now
 
-from tests.plugins.guestlist import FIREFOX
+from accounts.tests.admin import url_of
+from tests.plugins.guestlist import FIREFOX, IPHONE
 from tokens.models import IssuedToken
-from tokens.tests.test_admin import IPHONE, revoke_by_page, url_of
+from tokens.tests.admin import revoke_by_page
 
 LONDON, SWEDEN = "81.2.69.142", "89.160.20.112"
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")

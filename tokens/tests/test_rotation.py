@@ -9,25 +9,10 @@ from django.db import connection
 from tokens import flows, signing
 from tokens.client import Client
 from tokens.models import IssuedToken
+from tokens.tests.requests import assert_refused, refresh
 
-CHALLENGE = 'Bearer realm="api", error="invalid_token"'
 OKHTTP = "okhttp/4.12.0"
 KEY, OTHER_KEY = "a key of an attempt", "a key of another one"
-
-
-def refresh(client, token=None, key=None, **headers):
-    if key is not None:
-        headers["idempotency-key"] = key
-    body = {"refresh_token": token or client.pair["refresh_token"]}
-    headers.setdefault("authorization", "")
-    return client.post("refresh", body, **headers)
-
-
-def assert_refused(answer, code):
-    assert answer.status_code == 401, answer.content
-    assert answer.json()["code"] == code
-    assert answer.headers["WWW-Authenticate"] == CHALLENGE
-    assert answer.headers["Cache-Control"] == "no-store"
 
 
 @pytest.fixture

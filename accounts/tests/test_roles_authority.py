@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 
 from accounts.models import Role, User
 from accounts.permissions import HasRole
-from accounts.tests.test_admin import ROLES, USERS, make_role, make_staff, save, url_of
+from accounts.tests.admin import ROLES, USERS, make_role, make_staff, save, url_of
 from tests.plugins.guestlist import PASSWORD, make_user
 
 PROOF = {"current_password": PASSWORD}
