@@ -1,6 +1,7 @@
 """Roles and users over the API: who may, when the password is asked for, and what stays."""
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import transaction
@@ -8,10 +9,20 @@ from django.db.models import ProtectedError
 
 from accounts.built_in_roles import BUILT_IN, declared_permissions
 from accounts.models import Role, User
-from accounts.tests.admin import make_role, permission
 from tests.plugins.guestlist import PASSWORD, make_user
 
 NOBODY, ALICE, SUPPORT, MANAGER, ROOT = "nobody", "alice", "support", "manager", "root"
+
+
+def permission(label):
+    app_label, codename = label.split(".")
+    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
+
+
+def make_role(name, *labels):
+    role = Role.objects.create(name=name)
+    role.permissions.set([permission(label) for label in labels])
+    return role
 
 
 @pytest.fixture
@@ -41,6 +52,8 @@ REQUESTS = {
     "DELETE users/bob/roles/helpers": (None, MAY_WRITE),
 }
 WRITES = [request for request in REQUESTS if request.split()[0] not in ("GET", "HEAD")]
+# The others ask for the password in the act.
+FRESH_WRITES = [request for request in WRITES if not request.startswith("PUT")]
 
 
 @pytest.mark.asvs("8.2.1")
@@ -58,6 +71,27 @@ def test_who_may(people, request_line, asker):
         assert answer.json()["code"] == code
 
 
+@pytest.mark.asvs("7.5.3")
+@pytest.mark.parametrize("request_line", FRESH_WRITES)
+def test_writes_need_the_password(people, age, request_line):
+    make_role("helpers", "accounts.view_user")
+    client = people(MANAGER)
+    age(client.device, minutes=16)
+    body, may = REQUESTS[request_line]
+
+    answer = client.request(*request_line.split(), body)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "reauthentication_required")
+    assert answer.headers["WWW-Authenticate"] == (
+        'Bearer realm="api", error="insufficient_user_authentication", max_age="900"'
+    )
+    assert Role.objects.filter(name="helpers", description="").exists()
+    assert not Role.objects.filter(name="new").exists()
+
+    client.keep(client.post("reauthenticate", {"password": PASSWORD}).json())
+    assert client.request(*request_line.split(), body).status_code == may[MANAGER]
+
+
 @pytest.mark.parametrize("request_line", WRITES)
 def test_no_permission_comes_before_the_password(people, age, request_line):
     make_role("helpers")
@@ -67,6 +101,14 @@ def test_no_permission_comes_before_the_password(people, age, request_line):
     answer = client.request(*request_line.split(), REQUESTS[request_line][0])
 
     assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+
+
+@pytest.mark.parametrize("request_line", [line for line in REQUESTS if line not in WRITES])
+def test_reading_needs_no_password(people, age, request_line):
+    make_role("helpers")
+    client = people(MANAGER)
+    age(client.device, minutes=16)
+    assert client.request(*request_line.split()).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -311,6 +353,12 @@ def test_update_of_other_roles_is_free(db):
     assert Role.objects.update(description="Ours.") == 3
 
 
+def test_role_cannot_be_renamed_to_a_built_in_one(people):
+    make_role("helpers")
+    answer = people(ROOT).patch("roles/helpers", {"name": "admin"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "role_taken")
+
+
 # Users
 
 
@@ -326,6 +374,10 @@ def test_user_in_json(people, bob):
         "roles": ["support"],
         "date_joined": joined,
     }
+
+
+def test_user_is_found_in_any_case(people):
+    assert people(SUPPORT).get("users/BOB").json()["username"] == "bob"
 
 
 def test_user_with_every_allowed_character_is_found(people):
@@ -399,6 +451,20 @@ def test_list_of_users_costs_the_same_for_many(people, django_assert_max_num_que
 
 def give(client, role, username="bob"):
     return client.put(f"users/{username}/roles/{role}", PROOF)
+
+
+def test_give_and_take_a_role_twice(people, bob):
+    make_role("helpers", "accounts.view_user")
+    client = people(MANAGER)
+
+    for _ in range(2):
+        answer = give(client, "helpers")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert bob.has_role("helpers")
+    for _ in range(2):
+        answer = client.delete("users/bob/roles/helpers")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert not bob.has_role("helpers")
 
 
 @pytest.mark.asvs("8.2.3")

@@ -267,6 +267,18 @@ def test_login_by_username_in_any_case(api, alice, identifier):
     assert log_in(api, identifier).status_code == 200
 
 
+def test_login_by_verified_email_in_any_case(api, alice):
+    verified(alice)
+    assert log_in(api, "Alice@Example.org").status_code == 200
+
+
+@pytest.mark.asvs("6.3.6")
+def test_login_by_unverified_email_is_refused(api, alice):
+    User.objects.update(email_verified_at=None)
+    answer = log_in(api, "alice@example.org")
+    assert (answer.status_code, answer.json()["code"]) == (401, "login_failed")
+
+
 def test_login_page_takes_any_case_and_a_verified_email(client, alice):
     verified(alice)
     for identifier in ["aLICE", "ALICE@example.org"]:

@@ -168,14 +168,22 @@ def test_every_cookie_is_for_this_host_alone(browser, alice):
 @pytest.mark.parametrize(
     ("header", "status", "code", "error"),
     [
+        ("Bearer", 400, "invalid_request", "invalid_request"),
+        ("Bearer a b", 400, "invalid_request", "invalid_request"),
         ("Bearer_a", 400, "invalid_request", "invalid_request"),
+        ("bearer ä", 400, "invalid_request", "invalid_request"),
+        ("Bearer " + "a" * 8193, 400, "invalid_request", "invalid_request"),
+        ("Bearer a", 401, "token_invalid", "invalid_token"),
         ("BEARER   a", 401, "token_invalid", "invalid_token"),
+        ("Bearera b", 401, "not_authenticated", None),
+        ("Basic YTpi", 401, "not_authenticated", None),
+        ("", 401, "not_authenticated", None),
     ],
 )
-def test_header_that_begins_with_bearer_is_read_as_one(api, db, header, status, code, error):
+def test_header_that_cannot_be_read_is_an_error_of_its_own(api, db, header, status, code, error):
     answer = api().get("me", authorization=header)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
-    challenge = f'Bearer realm="api", error="{error}"'
+    challenge = 'Bearer realm="api"' + (f', error="{error}"' if error else "")
     assert answer.headers["WWW-Authenticate"] == challenge
 
 

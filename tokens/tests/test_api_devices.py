@@ -165,6 +165,22 @@ def states(api, alice, age):
     return devices
 
 
+@pytest.mark.parametrize("state", ["live", "idle", "expired", "revoked"])
+def test_list_of_one_state(states, state):
+    asker = states["live"]
+    answer = asker.get(f"devices?state={state}").json()
+    assert [device["id"] for device in answer["results"]] == [id_of(states[state])]
+    assert [device["state"] for device in answer["results"]] == [state]
+
+
+def test_list_shows_live_devices_unless_asked(states):
+    assert own(states["live"]) == [id_of(states["live"])]
+
+
+def test_list_of_all_states(states):
+    assert sorted(own(states["live"], "?state=all")) == sorted(map(id_of, states.values()))
+
+
 @pytest.mark.parametrize("state", ["x", "", "LIVE", "%00", "live,idle"])
 def test_list_of_no_state_is_a_field_error(states, state):
     answer = states["live"].get(f"devices?state={state}")
@@ -235,6 +251,35 @@ def test_name_stands_beside_the_label(api, alice):
     assert str(phone.device) == "Work (Firefox on Linux)"
 
 
+@pytest.mark.asvs("8.2.3", "15.3.3")
+def test_name_is_all_that_is_written(api, alice, bob):
+    phone = api(alice)
+    before = IssuedToken.objects.filter(pk=id_of(phone)).values().get()
+
+    answer = phone.patch(
+        f"devices/{id_of(phone)}",
+        {
+            "name": "new",
+            "user": bob.pk,
+            "state": "revoked",
+            "kind": "browser",
+            "label": "x",
+            "expires_at": "2099-01-01T00:00:00Z",
+            "revoked_at": "2020-01-01T00:00:00Z",
+            "revoked_reason": "staff",
+            "ip_address": "1.2.3.4",
+            "hash": "x",
+            "id": str(uuid.uuid4()),
+        },
+    )
+
+    assert answer.status_code == 200
+    after = IssuedToken.objects.filter(pk=id_of(phone)).values().get()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"name", "confirmed", "last_seen_at", "idle_at"}
+    assert after["name"] == "new"
+
+
 def test_other_device_can_be_renamed_also_when_it_has_ended(api, alice, age):
     phone, other = api(alice), api(alice)
     other.post("logout")
@@ -251,6 +296,20 @@ def test_rename_to_nothing_given_changes_nothing(api, alice):
 # Ending one
 
 
+@pytest.mark.asvs("8.2.2")
+@pytest.mark.parametrize("method", ["get", "patch", "delete"])
+def test_somebody_elses_device_is_like_none(api, alice, bob, method):
+    phone, his = api(alice), api(bob)
+    ids = [id_of(his), str(uuid.uuid4()), "x", "1", id_of(his).replace("-", "x"), "a b"]
+
+    answers = {id: getattr(phone, method)(f"devices/{id}") for id in ids}
+
+    assert {answer.status_code for answer in answers.values()} == {404}
+    assert len({answer.content for answer in answers.values()}) == 1
+    assert answers["x"].json() == {"detail": "Not found.", "code": "not_found"}
+    assert his.get("me").status_code == 200
+
+
 @pytest.mark.asvs("7.5.2", "10.4.9")
 def test_other_device_ends_for_who_is_fresh(api, alice):
     phone, other = api(alice), api(alice)
@@ -262,6 +321,17 @@ def test_other_device_ends_for_who_is_fresh(api, alice):
     assert other.device.revoked_by == alice
     refused = other.get("me")
     assert (refused.status_code, refused.json()["reason"]) == (401, "user")
+
+
+@pytest.mark.asvs("7.5.2")
+def test_other_device_does_not_end_for_who_is_not_fresh(api, alice, age):
+    phone, other = api(alice), api(alice)
+    age(phone.device, minutes=16)
+
+    answer = phone.delete(f"devices/{id_of(other)}")
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "reauthentication_required")
+    assert other.get("me").status_code == 200
 
 
 def test_current_device_ends_as_a_logout(api, alice, age):
@@ -307,6 +377,20 @@ def test_logout_elsewhere_counts_live_devices(states, api, alice, bob, path):
     assert (other.device.revoked_reason, other.device.revoked_by) == ("user", alice)
     assert states["revoked"].device.revoked_reason == "logout"
     assert states["idle"].device.revoked_reason == ""
+
+
+@pytest.mark.asvs("7.5.2")
+@pytest.mark.parametrize("path", ["logout/others", "logout/all"])
+def test_logout_elsewhere_needs_the_password(api, alice, age, path):
+    phone, other = api(alice), api(alice)
+    age(phone.device, minutes=16)
+
+    answer = phone.post(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "reauthentication_required")
+    assert other.get("me").status_code == 200
+    phone.keep(phone.post("reauthenticate", {"password": PASSWORD}).json())
+    assert phone.post(path).status_code == 200
 
 
 def test_row_that_no_request_came_with_is_not_fresh(api, alice):
@@ -467,6 +551,18 @@ def test_state_of_the_account_is_the_state_of_its_devices(
     assert shown["revoked_at"] is None
 
 
+@pytest.mark.asvs("7.3.1")
+def test_idle_device_is_refused_and_comes_back_with_nothing(api, alice, age):
+    phone = api(alice)
+    age(phone.device, days=14, seconds=1)
+    IssuedToken.objects.filter(pk=id_of(phone)).update(
+        expires_at=timezone.now() + timedelta(days=1)
+    )
+    assert phone.get("me").json()["code"] == "device_idle"
+    refused = phone.post("refresh", {"refresh_token": phone.pair["refresh_token"]})
+    assert refused.json()["code"] == "device_idle"
+
+
 def test_use_moves_the_idle_end_and_nothing_the_absolute_end(api, alice, age):
     phone = api(alice)
     age(phone.device, days=10)
@@ -526,6 +622,22 @@ def test_revocation_by_staff_is_idempotent(api, alice, support):
     first = phone.device.revoked_at
     assert staff.post(url, {"note": "Second."}).json() == {"revoked": 0}
     assert (phone.device.revoked_note, phone.device.revoked_at) == ("First.", first)
+
+
+def test_revocation_by_staff_needs_no_fresh_password(api, alice, support, age):
+    phone, staff = api(alice), api(support)
+    age(staff.device, minutes=16)
+    assert staff.post("users/alice/devices/revoke", {"note": "x"}).json() == {"revoked": 1}
+    assert phone.get("me").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("note", "kept"), [("x" * 500, "x" * 500), ("a\nb\x1b[0m\u202ec", "ab[0mc"), ("  a  ", "a")]
+)
+def test_note_is_kept_clean(api, alice, support, note, kept):
+    phone = api(alice)
+    api(support).post("users/alice/devices/revoke", {"note": note})
+    assert phone.get("me").json()["note"].replace(" ", "") == kept
 
 
 @pytest.mark.parametrize("note", ["x" * 501, "nul\0", None, ["x"]])
@@ -636,6 +748,12 @@ def test_forwarded_address_is_believed_of_trusted_proxies(
     assert addresses(phone) == (seen, seen)
 
 
+@pytest.mark.asvs("4.1.3")
+def test_forwarded_address_is_hearsay_without_trusted_proxies(api, alice):
+    phone = api(alice, REMOTE_ADDR="203.0.113.7", HTTP_X_FORWARDED_FOR="198.51.100.1")
+    assert addresses(phone) == ("203.0.113.7", "203.0.113.7")
+
+
 def test_address_follows_the_device_and_the_first_one_stays(api, alice, age):
     phone = api(alice, REMOTE_ADDR="8.8.8.8")
     phone.get("me")
@@ -650,3 +768,10 @@ def test_connection_without_an_address(api, alice):
     phone = api(alice, REMOTE_ADDR="")
     assert addresses(phone) == (None, None)
     assert phone.get("me").status_code == 200
+
+
+def test_user_agent_is_cut_and_printable(api, alice):
+    phone = api(alice, HTTP_USER_AGENT="curl/8.0 \x1b[31m" + "x" * 1000)
+    assert len(phone.device.user_agent) == 512
+    assert phone.device.user_agent.isprintable()
+    assert phone.device.label == "curl"

@@ -124,6 +124,15 @@ def test_sign_in_needs_a_csrf_token(alice, url):
     assert not IssuedToken.objects.exists()
 
 
+@pytest.mark.asvs("3.3.4")
+def test_cookie_is_for_this_site_alone(client, alice):
+    sign_in(client, alice)
+    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
+    assert cookie.key == "__Host-sessionid"
+    assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
+    assert (cookie["path"], cookie["domain"]) == ("/", "")
+
+
 def test_row_keeps_no_usable_part_of_the_cookie(client, alice):
     sign_in(client, alice)
     handle = SessionStore(session_key=cookie_of(client)).load()["device"]
@@ -169,7 +178,6 @@ def test_session_with_a_foreign_handle_is_anonymous(db, handle):
     assert not is_signed_in(with_cookie(session.session_key))
 
 
-@pytest.mark.asvs("9.2.2")
 def test_handle_of_an_api_device_is_no_session(api, alice, read_segment):
     session = SessionStore()
     session["device"] = read_segment(api(alice).pair["access_token"])["sid"]
@@ -178,7 +186,6 @@ def test_handle_of_an_api_device_is_no_session(api, alice, read_segment):
     assert not is_signed_in(with_cookie(session.session_key))
 
 
-@pytest.mark.asvs("9.2.2")
 def test_handle_of_a_browser_device_is_no_token(client, alice, forge, api, read_segment):
     sign_in(client, alice)
     handle = SessionStore(session_key=cookie_of(client)).load()["device"]
@@ -232,6 +239,15 @@ def test_end_of_a_browser_is_logged_and_told_on_the_login_page(browser, alice, c
     [line] = [line for line in caplog.records if line.message == "request refused"]
     assert (line.status, line.code) == (302, "device_revoked")
     assert "You signed this device out" in page.content.decode()
+
+
+def test_page_of_the_api_leads_to_where_it_is_told_why(browser, alice):
+    laptop = browser(alice)
+    alice.devices.revoke(reason="user")
+
+    answer = laptop.get("/api/v1/devices?page=1", headers=HTML)
+
+    assert (answer.status_code, answer.url) == (302, "/login?next=/api/v1/devices%3Fpage%3D1")
 
 
 def test_client_of_the_api_is_led_nowhere(browser, alice, client):
@@ -537,6 +553,20 @@ def test_refused_password_change_ends_nothing(browser, api, alice):
     assert phone.get("me").status_code == 200
 
 
+def test_password_change_by_the_api_answers_a_new_cookie(browser, api, alice, engine):
+    laptop, phone = browser(alice), api(alice)
+    cookie = cookie_of(laptop)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+
+    answer = laptop.post("/api/v1/password", body, content_type="application/json")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert cookie_of(laptop) != cookie
+    assert is_signed_in(laptop)
+    assert not is_signed_in(with_cookie(cookie))
+    assert phone.get("me").status_code == 401
+
+
 def test_reauthentication_answers_a_new_cookie(browser, alice, age, engine):
     laptop, other = browser(alice), browser(alice)
     cookie = cookie_of(laptop)
@@ -572,6 +602,27 @@ def test_wrong_password_is_a_field_error_and_keeps_the_cookie(browser, alice):
 
 
 # The API by cookie
+
+
+def test_writes_by_cookie_need_a_csrf_token(browser, alice):
+    laptop = browser(alice)
+    laptop.handler.enforce_csrf_checks = True
+
+    answer = laptop.post("/api/v1/logout/all", content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert is_signed_in(laptop)
+
+
+def test_bad_bearer_beside_a_good_cookie_is_refused(browser, alice):
+    answer = browser(alice).get("/api/v1/me", headers={"authorization": "Bearer a.b.c"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid")
+
+
+def test_good_bearer_beside_a_cookie_is_the_one(browser, api, alice, bob):
+    token = api(bob).pair["access_token"]
+    answer = browser(alice).get("/api/v1/me", headers={"authorization": f"Bearer {token}"})
+    assert answer.json()["username"] == "bob"
 
 
 def test_browsable_api_is_the_same_device(browser, alice):

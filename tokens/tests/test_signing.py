@@ -911,6 +911,26 @@ def test_signed_claims_that_the_row_denies_are_refused(
         assert_token_invalid(bearer(phone, token))
 
 
+@pytest.mark.asvs("9.2.2")
+def test_handle_of_a_browser_makes_no_token(api, browser, alice, forge):
+    """The signing key and a stolen cookie together: kinds do not mix."""
+    cookie = browser(alice)
+    handle = cookie.session["device"]
+
+    assert_token_invalid(bearer(api(), forge(claims_of(sub=str(alice.pk), sid=handle))))
+
+
+@pytest.mark.asvs("9.2.2")
+def test_handle_of_an_api_device_makes_no_browser(client, api, alice, read_segment, settings):
+    phone = api(alice)
+    session = client.session
+    session["device"] = read_segment(phone.pair["access_token"])["sid"]
+    session.save()
+    client.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+
+    assert client.get("/api/v1/me").status_code == 401
+
+
 @pytest.mark.asvs("11.2.2")
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
 def test_requests_work_with_either_algorithm(settings, api, alice, alg):
