@@ -44,6 +44,14 @@ def text(name: str, default: str) -> str:
     return value
 
 
+def contact(name: str) -> str:
+    """How to reach a person, in one line of at most 200 characters. Empty if it is not set."""
+    value = env.str(name, "").strip()
+    if len(value) > 200 or not value.isprintable():
+        raise ImproperlyConfigured(f"{name} must be one printable line of at most 200 characters")
+    return value
+
+
 def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:
     """The comma-separated variable `name`. `read` makes a value of each item, or a ValueError."""
     items = [item.strip() for item in env.str(name, "").split(",")]

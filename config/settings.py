@@ -27,6 +27,7 @@ ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS")
 SITE_URL = environment.site(
     "SITE_URL", "http://127.0.0.1:8000" if DEBUG else "", ALLOWED_HOSTS, debug=DEBUG
 )
+SUPPORT_CONTACT = environment.contact("SUPPORT_CONTACT")
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -78,6 +79,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "config.context_processors.support_contact",
             ]
         },
     }

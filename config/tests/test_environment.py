@@ -135,6 +135,7 @@ TABLE = {
     "SECURE_SSL_REDIRECT": switch("config.W006"),
     "SESSION_COOKIE_SECURE": switch("config.W006"),
     "PASSWORD_CONTEXT_WORDS": any_text("No more words."),
+    "SUPPORT_CONTACT": any_text("Nobody is named.") | {"huge": ("x" * 201, STOPS)},
     "JWT_ISSUER": any_text(STOPS) | {"huge": ("x" * 201, STOPS)},
     "JWT_AUDIENCE": any_text(STOPS) | {"huge": ("x" * 201, STOPS)},
     "SITE_URL": stopping(
@@ -273,6 +274,9 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"DEFAULT_FROM_EMAIL": None}, "DEFAULT_FROM_EMAIL", STOPS),
         ({"DEFAULT_FROM_EMAIL": "a@example.org, b@example.org"}, "DEFAULT_FROM_EMAIL", STOPS),
         ({"DEFAULT_FROM_EMAIL": "guestlist@example.org"}, "", "An address without a name."),
+        ({"SUPPORT_CONTACT": "Ana\u2019s desk, +49 30 1234"}, "", "A person and a phone."),
+        ({"SUPPORT_CONTACT": "ana@example.org\nBcc: bob"}, "SUPPORT_CONTACT", STOPS),
+        ({"SUPPORT_CONTACT": "\u202eana@example.org"}, "SUPPORT_CONTACT", STOPS),
         ({"DATABASE_URL": f"nonsense://user:{SECRET}@host/name"}, "DATABASE_URL", STOPS),
         ({"DATABASE_URL": f"postgres://u:{SECRET}@host:port/name"}, "DATABASE_URL", STOPS),
         ({"EMAIL_URL": f"nonsense://user:{SECRET}@host"}, "EMAIL_URL", STOPS),

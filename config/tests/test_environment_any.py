@@ -22,6 +22,7 @@ READERS = {
     "number": lambda: environment.number(NAME, 1, maximum=9),
     "duration": lambda: environment.duration(NAME, SECOND, minimum=SECOND, maximum=SECOND),
     "text": lambda: environment.text(NAME, "x"),
+    "contact": lambda: environment.contact(NAME),
     "words": lambda: environment.words(NAME),
     "hosts": lambda: environment.hosts(NAME),
     "networks": lambda: environment.networks(NAME),
