@@ -12,6 +12,7 @@ from tokens.user_agents import client_name
 
 ACTIVE = timedelta(minutes=5)  # since it was last seen
 MOMENT = timedelta(minutes=1)  # a shorter time ago is "just now"
+SOON = timedelta(hours=1)  # the list says when a device ends that ends within this time
 
 # The API's messages about a refused credential, by refusal code.
 REFUSALS = {
@@ -32,6 +33,7 @@ SIGNED_OUT = {
     "user_inactive": "This account was deactivated.",
     "password_changed": "The password was changed on another device, so this one was signed out.",
 }
+BY_STAFF = {IssuedToken.Reason.STAFF, IssuedToken.Reason.INCIDENT}
 SIGNED_OUT_BECAUSE = {
     "staff": "Our staff signed this device out.",
     "incident": "Our staff signed this device out.",
@@ -54,6 +56,19 @@ def ended_text(device: IssuedToken) -> str:
     if device.state == State.REVOKED:
         return IssuedToken.Reason(device.ended_reason).label
     return "not used for too long" if device.state == State.IDLE else "reached its end"
+
+
+def owner_text(device: IssuedToken) -> str:
+    """How the device ended, as its owner reads it: "signed out by our staff (ana)"."""
+    if device.revoked_reason in BY_STAFF:
+        name = f" ({device.revoked_by_name})" if device.revoked_by_name else ""
+        return f"signed out by our staff{name}"
+    return "signed out by you" if device.revoked_reason == "user" else ended_text(device)
+
+
+def ends_soon(device: IssuedToken) -> bool:
+    """Whether the live device reaches its end within an hour, as on a shared computer."""
+    return device.expires_at - device.now <= SOON
 
 
 def ended_note(device: IssuedToken) -> str:

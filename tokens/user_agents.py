@@ -25,7 +25,7 @@ PRODUCT = re.compile(
 SCRIPT = re.compile(
     r"aiohttp|Apache-HttpClient|aws-[\w-]+|axios|Boto3?|bruno-runtime|Bun|curl|Deno|Faraday|fetch"
     r"|git|Go-http-client|got|GuzzleHttp|HTTPie|insomnia|Java|Java-http-client|k6|libcurl[\w-]*"
-    r"|libwww-perl|lua-resty-http|node|node-fetch|okhttp|PHP|PostmanRuntime|PowerShell|PycURL"
+    r"|libwww-perl|lua-resty-http|node|node-fetch|PHP|PostmanRuntime|PowerShell|PycURL"
     r"|Python|python-httpx|python-requests|Python-urllib|python-urllib3|rclone|reqwest|RestSharp"
     r"|Ruby|superagent|Thunder Client|undici|urllib3|Wget2?|xh|[\w -]*(?:bot|crawler|spider)",
     re.IGNORECASE,

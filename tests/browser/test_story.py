@@ -62,7 +62,7 @@ def test_sign_up_sign_in_rename_and_sign_out_another_device(open_tab, api, db, h
     assert phone.get("me").json()["code"] == "device_revoked"
 
     her.press(tab.locator("summary", has_text="Signed out in the last"))
-    expect(tab.locator("details.ended")).to_contain_text("Signed out by its owner")
+    expect(tab.locator("details.ended")).to_contain_text("Signed out by you")
     her.press(tab.get_by_role("banner").get_by_role("button", name="Sign out"))
     expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
 
@@ -172,7 +172,7 @@ def test_this_was_not_me(tab, alice, api):
     tab.goto(link.removeprefix("https://testserver"))
     expect(tab.get_by_role("listitem")).to_contain_text("curl")
     assert stranger.get("me").status_code == 200
-    tab.get_by_role("button", name="End this device").click()
+    tab.get_by_role("button", name="Sign out this device").click()
 
     expect(tab.get_by_role("status")).to_have_text("curl is signed out.")
     assert stranger.get("me").status_code == 401

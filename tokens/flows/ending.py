@@ -1,7 +1,8 @@
 """Ends the devices of one person, for that person or for staff, and purges what ended long ago."""
 
 import logging
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from functools import reduce
 from operator import or_
@@ -24,9 +25,11 @@ def log_out(device: IssuedToken) -> int:
     return _end_one(device, Reason.LOGOUT)
 
 
-def log_out_others(device: IssuedToken) -> int:
-    """End the user's other live devices. Return how many."""
+def log_out_others(device: IssuedToken, chosen: Collection[uuid.UUID] | None = None) -> int:
+    """End the user's other live devices, or only those with a chosen id. Return how many."""
     others = device.user.devices.exclude(pk=device.pk)
+    if chosen is not None:
+        others = others.filter(pk__in=chosen)
     return _end(device.user, others, Reason.USER, by=device.user)
 
 

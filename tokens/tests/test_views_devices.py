@@ -51,19 +51,21 @@ def test_row_says_where_and_when(laptop, alice):
 
     page = Page(laptop.get("/devices/"))
 
-    assert "near Bern, Switzerland · 203.0.113.9" in page.text
+    assert "Active now" in page.text
+    assert "near Bern, Switzerland" in page.text
+    assert "Last address 203.0.113.9" in page.text
     times = {time["datetime"]: time["title"] for time in page.all("time")}
     for time in (device.last_seen_at, device.created_at, device.expires_at):
         assert times[time.isoformat(timespec="microseconds")] == f"{time:%-d %b %Y, %H:%M} UTC"
     assert f"Signed in {device.created_at:%-d %b %Y, %H:%M} UTC" in page.text
-    assert f"ends {device.expires_at:%-d %b %Y, %H:%M} UTC" in page.text
+    assert f"Ends {device.expires_at:%-d %b %Y, %H:%M} UTC" in page.text
     assert f"Reported as {FIREFOX}" in page.text
 
 
 def test_row_of_a_device_that_says_nothing(browser, alice):
     page = Page(browser(alice, REMOTE_ADDR="").get("/devices/"))
     assert "Reported as nothing" in page.text
-    assert "Signed in from unknown" in page.text
+    assert "Last address unknown" in page.text
 
 
 def test_many_devices_have_pages(laptop, alice, age, settings):
@@ -120,12 +122,12 @@ def test_page_costs_one_query_for_who_and_where(laptop, django_assert_num_querie
 
 ENDS = [
     ("logout", "Signed out,"),
-    ("user", "Signed out by its owner,"),
-    ("staff", "Revoked by staff (support),"),
+    ("user", "Signed out by you,"),
+    ("staff", "Signed out by our staff (support),"),
     ("password", "The password was changed,"),
     ("limit", "Too many devices,"),
     ("replaced", "Signed in again in the same browser,"),
-    ("incident", "Revoked in an incident (support),"),
+    ("incident", "Signed out by our staff (support),"),
 ]
 
 
@@ -355,6 +357,124 @@ def test_sign_out_others_without_others(laptop):
     assert (
         "You are not signed in anywhere else." in Page(laptop.get("/devices/sign-out-others/")).text
     )
+
+
+# Signing out those that are ticked
+
+
+@pytest.fixture
+def three(alice, api):
+    """Three API clients of alice."""
+    return [api(alice) for _ in range(3)]
+
+
+def chosen(*clients):
+    return "/devices/sign-out/?" + "&".join(f"id={client.device.pk}" for client in clients)
+
+
+def statuses(clients):
+    return [client.get("me").status_code for client in clients]
+
+
+def test_each_other_device_can_be_ticked_where_there_are_several(laptop, alice, api, three):
+    page = Page(laptop.get("/devices/"))
+
+    boxes = [field for field in page.all("input") if field.get("type") == "checkbox"]
+
+    assert {box["value"] for box in boxes} == {str(client.device.pk) for client in three}
+    assert {(box["name"], box["form"]) for box in boxes} == {("id", "chosen")}
+    assert {"id": "chosen", "action": "/devices/sign-out/"} in page.all("form")
+    alice.devices.exclude(pk=three[0].device.pk).filter(kind="api").revoke(reason="user")
+    assert 'type="checkbox"' not in Page(laptop.get("/devices/")).html
+
+
+@pytest.mark.asvs("7.5.2")
+def test_ticked_devices_are_shown_first_and_then_signed_out(laptop, three):
+    url = chosen(*three[:2])
+    asked = Page(laptop.get(url))
+    assert "Sign out these devices?" in asked.text
+    assert len([icon for icon in asked.all("svg") if icon["class"] == "ico"]) == 2
+    assert statuses(three) == [200] * 3
+
+    page = Page(laptop.post(url, follow=True))
+
+    assert "2 devices were signed out." in page.text
+    assert statuses(three) == [401, 401, 200]
+    again = Page(laptop.post(url, follow=True))
+    assert "Those devices are signed out already." in again.text
+    assert "Those devices are signed out already." in Page(laptop.get(url)).text
+
+
+def test_ticked_devices_ask_for_the_password_when_the_last_one_is_old(stale, three):
+    url = chosen(*three[:2])
+    for body in ({}, {"password": "wrong"}):
+        assert "Your password" in Page(stale.post(url, body)).text
+        assert statuses(three) == [200] * 3
+
+    assert stale.post(url, {"password": PASSWORD}).url == "/devices/"
+
+    assert statuses(three) == [401, 401, 200]
+
+
+@pytest.mark.parametrize("query", ["", "?id=", "?id=x", "?id=%00&id='", "?device=1", "?id[]=1"])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_nothing_ticked_says_what_to_do(laptop, three, method, query):
+    page = Page(getattr(laptop, method)(f"/devices/sign-out/{query}", follow=True))
+    assert "Tick the devices that you want to sign out." in page.text
+    assert statuses(three) == [200] * 3
+
+
+@pytest.mark.asvs("8.2.2")
+def test_ticked_device_of_somebody_else_is_as_one_that_is_not_there(laptop, alice, bob, api):
+    bobs, phone = api(bob), api(alice)
+    answers = []
+    for id in (bobs.device.pk, "00000000-0000-0000-0000-000000000000"):
+        shown = Page(laptop.get(f"/devices/sign-out/?id={id}"))
+        done = Page(laptop.post(f"/devices/sign-out/?id={id}", follow=True))
+        answers.append((shown.text, done.text))
+    assert answers[0] == answers[1]
+    assert "Those devices are signed out already." in answers[0][0]
+
+    assert "1 device was signed out." in Page(laptop.post(chosen(bobs, phone), follow=True)).text
+    assert statuses([bobs, phone]) == [200, 401]
+
+
+def test_device_that_one_is_using_cannot_be_ticked(laptop, alice, three):
+    here = alice.devices.get(kind="browser")
+    url = f"{chosen(three[0])}&id={here.pk}"
+    assert "Firefox" not in Page(laptop.get(url)).text
+    assert "1 device was signed out." in Page(laptop.post(url, follow=True)).text
+    assert is_signed_in(laptop)
+
+
+def test_choice_survives_a_sign_in(laptop, alice, three):
+    """The browser's device ended meanwhile; the address holds what was ticked."""
+    url = chosen(*three[:2])
+    alice.devices.filter(kind="browser").revoke(reason="user")
+    refused = laptop.post(url)
+    signed_in = laptop.post(refused.url, {"username": "alice", "password": PASSWORD})
+    assert signed_in.url == url
+    assert statuses(three) == [200] * 3
+
+
+ICONS = {"phone": 'width="10"', "desktop": 'width="16" height="10"', "script": "m7 9 3 3"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "shown"),
+    [
+        (PHONE, "phone"),
+        ("okhttp/5.1.0", "phone"),
+        ("Guestlist/41 CFNetwork/3826.600.41 Darwin/24.6.0", "phone"),
+        ("Dart/3.9 (dart:io)", "phone"),
+        ("Guestlist/41 CFNetwork/3826.600.41 Darwin/24.6.0 (x86_64)", "desktop"),
+        ("curl/8.16.0", "script"),
+    ],
+)
+def test_native_app_has_the_icon_of_what_it_runs_on(laptop, api, alice, agent, shown):
+    api(alice, headers={"user-agent": agent})
+    _, others = Page(laptop.get("/devices/")).html.split('id="others"')
+    assert [name for name, part in ICONS.items() if part in others] == [shown]
 
 
 def test_own_device_is_signed_out_by_the_header(laptop, alice):

@@ -33,6 +33,7 @@ class DevicesView(View):
         context = {
             "current": devices.get(pk=request.device.pk),
             "others": page,
+            "is_choice": page.paginator.count > 1,
             "ended": devices.ended_since(Now() - settings.DEVICE_RETENTION)[:MAX_ENDED],
             "retention": stories.in_words(settings.DEVICE_RETENTION),
             "rename_form": RenameForm(),
@@ -86,6 +87,9 @@ class SignOutView(View):
 class SignOutOthersView(View):
     """Confirm and end all other devices. The form is the same as for one device."""
 
+    title = "Sign out all other devices"
+    nothing_left = "You are not signed in anywhere else."
+
     def get(self, request):
         return self._page(request, StepUpForm(device=request.device))
 
@@ -94,19 +98,46 @@ class SignOutOthersView(View):
         if not form.is_valid():
             return self._page(request, form)
         renew(request, form)
-        ended = flows.log_out_others(request.device)
+        ended = flows.log_out_others(request.device, self.chosen(request))
         if ended:
             word = "1 device was" if ended == 1 else f"{ended} devices were"
             messages.success(request, f"{word} signed out.")
         else:
-            messages.info(request, "No other device was left to sign out.")
+            messages.info(request, self.nothing_left)
         return redirect("devices")
+
+    def chosen(self, request: Any) -> set[uuid.UUID] | None:
+        """The ids of the devices to end. None means all others."""
+        return None
 
     def _page(self, request, form: StepUpForm):
         devices = request.device.user.devices.with_state().in_state(State.LIVE)
         others = devices.exclude(pk=request.device.pk).order_by("-last_seen_at")
-        context = {"devices": others, "form": form}
+        chosen = self.chosen(request)
+        if chosen is not None:
+            others = others.filter(pk__in=chosen)
+        context = {"devices": others, "form": form, "view": self}
         return form.mark(render(request, "devices/sign_out.html", context))
+
+
+@method_decorator(login_required, name="dispatch")
+class SignOutChosenView(SignOutOthersView):
+    """Confirm and end the devices that are ticked in the list. The address holds their ids.
+
+    Ids of anything but the person's own devices are ignored.
+    """
+
+    title = "Sign out these devices"
+    nothing_left = "Those devices are signed out already."
+
+    def dispatch(self, request, *args, **kwargs):
+        if not self.chosen(request):
+            messages.warning(request, "Tick the devices that you want to sign out.")
+            return redirect("devices")
+        return super().dispatch(request, *args, **kwargs)
+
+    def chosen(self, request):
+        return set(filter(None, map(read_id, request.GET.getlist("id"))))
 
 
 class NotMeView(View):
@@ -133,3 +164,11 @@ def get_device(request: Any, id: uuid.UUID) -> IssuedToken:
     if device is None:
         raise Http404
     return device
+
+
+def read_id(text: str) -> uuid.UUID | None:
+    """The id, or None if the text is not one."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

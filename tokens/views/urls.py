@@ -4,6 +4,7 @@ from tokens.views import account, devices, sign_in
 
 urlpatterns = [
     path("devices/", devices.DevicesView.as_view(), name="devices"),
+    path("devices/sign-out/", devices.SignOutChosenView.as_view(), name="sign_out_chosen"),
     path("devices/sign-out-others/", devices.SignOutOthersView.as_view(), name="sign_out_others"),
     path("devices/<uuid:id>/sign-out/", devices.SignOutView.as_view(), name="sign_out"),
     path("devices/<uuid:id>/rename/", devices.RenameView.as_view(), name="rename"),
