@@ -9,7 +9,8 @@ from django.core.management import execute_from_command_line
 def main() -> None:
     """Run the command. If it asks, and standard input has ended, say so in one sentence.
 
-    What a terminal cannot show is escaped. A command whose reader has gone ends.
+    What a terminal cannot show is escaped. A command whose reader has gone ends, and so does one
+    that is interrupted with Ctrl-C.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if sys.stdin is None:  # closed
@@ -26,6 +27,8 @@ def main() -> None:
     except BrokenPipeError:  # as `head` leaves it; Python would write a traceback when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says it
     except EOFError:
         sys.exit("The command asked for an answer, but standard input has ended.")
 

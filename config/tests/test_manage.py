@@ -89,6 +89,11 @@ def test_help_into_a_pipe_that_is_closed_is_quiet(phone):
         os.close(writer)
 
 
+def test_interrupted_command_ends_without_a_traceback(db):
+    done = run("shell", "-c", "raise KeyboardInterrupt")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_output_that_is_closed_is_no_fault(phone):
     done = run("list_devices", preexec_fn=lambda: os.close(1))
     assert done.returncode == 0

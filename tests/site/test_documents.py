@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.plugins import asvs
@@ -77,19 +78,30 @@ def test_events_of_the_log_are_those_that_are_listed():
     assert {event for row in rows for event in re.findall(r"`(.+?)`", row)} == set(events())
 
 
+def requirements(file):
+    """The packages that a file of requirements names, each with its versions."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    stated = [Requirement(line.rstrip("\\")) for line in lines if line[:1].isalpha()]
+    return {canonicalize_name(one.name): one.specifier for one in stated}
+
+
 def test_versions_are_above_the_floors():
     floors = dict(re.findall(r"([A-Za-z]+) (\d+\.\d+\.\d+)", section("Dependencies")))
     assert set(floors) == {"Django", "djangorestframework", "PyJWT"}
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    required = [Requirement(line.partition("#")[0]) for line in lines if line.partition("#")[0]]
-    lowest = {
-        requirement.name: Version(specifier.version)
-        for requirement in required
-        for specifier in requirement.specifier
-        if specifier.operator == ">="
-    }
+    ranges = requirements("requirements.in")
     for name, floor in floors.items():
-        assert Version(version(name)) >= lowest[name] >= Version(floor), name
+        [lowest] = [one for one in ranges[canonicalize_name(name)] if one.operator == ">="]
+        assert Version(version(name)) >= Version(lowest.version) >= Version(floor), name
+
+
+def test_lock_has_a_version_in_each_range_and_no_address():
+    """That it is complete, CI sees: it writes the lock again, and installs it for production."""
+    locked = requirements("requirements.lock")
+    for name, specifiers in requirements("requirements.in").items():
+        [pin] = locked[name]
+        assert pin.operator == "==", name
+        assert pin.version in specifiers, name
+    assert "://" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def test_deviations_are_those_of_the_rows():
