@@ -118,17 +118,18 @@ class UserView(generics.RetrieveAPIView):
         return get_user(self.kwargs["username"])
 
 
-class UserRoleView(APIView):
+class UserRoleView(generics.GenericAPIView):
     """Give a user a role, or take it from them. Both are idempotent."""
 
     refuses = {"PUT": (429,)}
+    serializer_class = GivenRoleSerializer
     permission_classes = [HasPermission("accounts.change_user")]
 
     @extend_schema(request=GivenRoleSerializer, responses={204: None})
     def put(self, request, username, name):
         """Give the role. One with permissions asks for `current_password` each time."""
-        GivenRoleSerializer(data=request.data).is_valid(raise_exception=True)
-        user, role = self._find(request, username, name)
+        self.get_serializer(data=request.data).is_valid(raise_exception=True)
+        user, role = self._find(request, name)
         if role.permission_labels():
             require_proof(request)
         else:
@@ -141,7 +142,7 @@ class UserRoleView(APIView):
 
     @extend_schema(request=None, responses={204: None})
     def delete(self, request, username, name):
-        user, role = self._find(request, username, name)
+        user, role = self._find(request, name)
         require_fresh(request)
         with transaction.atomic():
             if user.roles.filter(pk=role.pk).exists():
@@ -149,9 +150,12 @@ class UserRoleView(APIView):
                 log_act(request, user, CHANGE, f"Took the role {role}.")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _find(self, request, username: str, name: str) -> tuple[User, Role]:
+    def get_object(self):
+        return get_user(self.kwargs["username"])
+
+    def _find(self, request, name: str) -> tuple[User, Role]:
         """The user and the role. Raise PermissionDenied as the admin would refuse the change."""
-        user = get_user(username)
+        user = self.get_object()
         if not request.user.may_touch(user):
             raise exceptions.PermissionDenied("Only a superuser changes a superuser.")
         if not request.user.may_edit(user):

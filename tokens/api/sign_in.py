@@ -131,6 +131,8 @@ class ReauthenticateView(generics.GenericAPIView):
 class LogoutView(APIView):
     """Sign out on this device."""
 
+    question = "Sign this device out?"
+
     @extend_schema(request=None, responses={204: None})
     def post(self, request):
         flows.log_out(credential_of(request))
@@ -141,6 +143,7 @@ class LogoutView(APIView):
 class LogoutOthersView(APIView):
     """Sign out on all other devices."""
 
+    question = "Sign all other devices out?"
     permission_classes = [*APIView.permission_classes, IsFresh]
 
     @extend_schema(request=None, responses={200: RevokedSerializer})
@@ -151,6 +154,7 @@ class LogoutOthersView(APIView):
 class LogoutAllView(APIView):
     """Sign out on all devices, this one too."""
 
+    question = "Sign all devices out, this one too?"
     permission_classes = [*APIView.permission_classes, IsFresh]
 
     @extend_schema(request=None, responses={200: RevokedSerializer})

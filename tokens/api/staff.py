@@ -35,6 +35,7 @@ class UserDeviceListView(DeviceListView):
 class UserDevicesRevokeView(generics.GenericAPIView):
     """Revoke all live devices of a user, as staff."""
 
+    question = "Revoke all devices of this person?"
     serializer_class = NoteSerializer
     permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
@@ -51,6 +52,7 @@ class UserDevicesRevokeView(generics.GenericAPIView):
 class UserDeviceRevokeView(generics.GenericAPIView):
     """Revoke one device of a user, as staff."""
 
+    question = "Revoke this device?"
     serializer_class = NoteSerializer
     permission_classes = [HasPermission("tokens.revoke_issuedtoken")]
 
