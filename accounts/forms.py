@@ -8,6 +8,7 @@ from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
 
 from accounts import throttling
@@ -30,7 +31,8 @@ class ThrottledForm(forms.BaseForm):
         except TooManyAttempts as refusal:
             log_too_many()
             self.refusal = refusal
-            raise ValidationError(str(refusal), code="throttled") from None
+            message = render_to_string("_refusal.html", {"refusal": refusal})
+            raise ValidationError(message, code="throttled") from None
 
     def mark(self, response: HttpResponse) -> HttpResponse:
         """Return the form's page, with 429 and `Retry-After` if the attempt was refused."""
@@ -41,6 +43,16 @@ class ThrottledForm(forms.BaseForm):
 
 
 class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
+    error_messages = auth_forms.AuthenticationForm.error_messages | {
+        "invalid_login": (
+            "This password does not belong to this username or email address. Passwords are "
+            "case-sensitive; usernames and email addresses are not. An email address works once it "
+            "is confirmed."
+        )
+    }
+
+    is_shared = forms.BooleanField(label="Shared computer: sign out after an hour", required=False)
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Username or email address"
@@ -93,7 +105,18 @@ class UniqueEmail(forms.ModelForm):
         return email
 
 
-class SignupForm(UniqueEmail, auth_forms.BaseUserCreationForm):
+class NewPasswordForm(auth_forms.SetPasswordMixin):
+    """Asks twice for a new password. What is wrong with it stands at the first of the fields."""
+
+    def validate_password_for_user(self, user, second="password2"):
+        super().validate_password_for_user(user, second.replace("2", "1"))
+
+
+class SetPasswordForm(NewPasswordForm, auth_forms.SetPasswordForm):
+    pass
+
+
+class SignupForm(NewPasswordForm, UniqueEmail, auth_forms.BaseUserCreationForm):
     class Meta:
         model = User
         fields = ["username", "email"]
@@ -108,7 +131,7 @@ class SignupForm(UniqueEmail, auth_forms.BaseUserCreationForm):
             with transaction.atomic():
                 return self.save()
         except IntegrityError:
-            self.add_error(None, "That username was taken this very moment.")
+            self.add_error("username", "That username was taken this very moment.")
             return None
 
 

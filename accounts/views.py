@@ -55,10 +55,13 @@ class VerifyEmailView(View):
 
     def _answer(self, request, token, data=None):
         try:
-            form = ConfirmEmailForm(data, request=request, account=find_claimant(token))
+            account, claims = find_claimant(token), read_link(token)
+            if account.email_verified_at and account.email == claims["to"]:
+                return self._page(request, {"verified": account.email, "is_again": True})
+            form = ConfirmEmailForm(data, request=request, account=account)
             if form.is_valid():
                 return self._page(request, {"verified": verify_email(token).email})
-            page = self._page(request, {"email": read_link(token)["to"], "form": form})
+            page = self._page(request, {"email": claims["to"], "form": form})
             return form.mark(page)
         except LinkRefused as refusal:
             return self._page(request, {"refusal": refusal}, status=400)

@@ -5,6 +5,7 @@ browser is signed in. If it is not, the session keeps the reason for the next si
 """
 
 import logging
+from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.http import HttpRequest
@@ -75,8 +76,8 @@ def was_signed_out(request: HttpRequest) -> bool:
     return SIGNED_OUT_KEY in request.session
 
 
-def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
-    """Why the device was refused, as `text` and staff's `note`, or None.
+def pop_signed_out(request: HttpRequest) -> dict[str, Any] | None:
+    """Why the device was refused: `text`, whether it was `by_staff`, and their `note`. Or None.
 
     The session forgets it, so that the person is told once.
     """
@@ -84,7 +85,11 @@ def pop_signed_out(request: HttpRequest) -> dict[str, str] | None:
     kept = request.session.pop(SIGNED_OUT_KEY, None)
     if kept is None:
         return None
-    return {"text": stories.signed_out_text(kept["code"], kept["reason"]), "note": kept["note"]}
+    return {
+        "text": stories.signed_out_text(kept["code"], kept["reason"]),
+        "by_staff": kept["reason"] in stories.BY_STAFF,
+        "note": kept["note"],
+    }
 
 
 def hold_note(request: HttpRequest) -> None:

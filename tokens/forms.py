@@ -2,13 +2,13 @@ from django import forms
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
-from accounts.forms import ThrottledForm
+from accounts.forms import NewPasswordForm, ThrottledForm
 from accounts.text import clean_text
 from accounts.throttling import check_password
 from tokens.models import NAME_LENGTH
 
 
-class PasswordChangeForm(ThrottledForm, auth_forms.PasswordChangeForm):
+class PasswordChangeForm(NewPasswordForm, ThrottledForm, auth_forms.PasswordChangeForm):
     """Django's form. Wrong passwords are counted for the device, and limited."""
 
     def __init__(self, *args, device, **kwargs):

@@ -22,8 +22,9 @@ def add_browser_device(request, user, **kwargs):
     """
     request = getattr(request, "_request", request)  # of DRF, whose views may call `login()` too
     former_handle = getattr(request, "former_handle", None)
+    client, at_most = Client.from_request(request), getattr(request, "at_most", None)
     try:
-        handle = flows.log_in_browser(user, Client.from_request(request), former_handle)
+        handle = flows.log_in_browser(user, client, former_handle, at_most=at_most)
     except flows.Refused:
         request.session.flush()
         request.user = AnonymousUser()
@@ -32,6 +33,8 @@ def add_browser_device(request, user, **kwargs):
     if former_handle:
         request.session.flush()  # it may hold what belongs to another person
     keep_handle(request, handle)
+    if at_most:
+        request.session.set_expiry(timezone.now() + at_most)
 
 
 # Django's own receiver writes `last_login` of a refused account too, and fails for a deleted one.

@@ -296,13 +296,16 @@ def test_verified_email_logs_in(signup, api, client, mailoutbox):
     assert phone.get("me").json()["email_verified"] is True
 
 
-def test_link_works_twice(signup, client, mailoutbox):
+def test_link_that_is_opened_twice_says_that_the_address_is_confirmed(signup, client, mailoutbox):
     signup()
     link = link_in(mailoutbox[0])
     confirm(client, link)
     first = User.objects.get().email_verified_at
 
-    assert confirm(client, link).status_code == 200
+    for answer in (client.get(link), client.post(link), confirm(client, link)):
+        assert answer.status_code == 200
+        assert "carol@example.org is already confirmed." in answer.content.decode()
+        assert 'type="password"' not in answer.content.decode()
     assert User.objects.get().email_verified_at == first
 
 

@@ -125,7 +125,7 @@ def test_page_says_so_too(client, lock_out, alice, url):
     html = answer.content.decode()
     assert "Too many sign-in attempts. Try again in 15 minutes." in html
     assert "reset your password by mail" in html
-    assert "correct username and password" not in html
+    assert "does not belong" not in html
     assert 'value="alice"' in html
     assert PASSWORD not in html
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts.models import Throttle
 from accounts.throttling.subjects import Key
@@ -37,6 +38,7 @@ class TooManyAttempts(Exception):
 
     def __init__(self, kind: str, wait: timedelta) -> None:
         self.wait = max(1, math.ceil(wait.total_seconds()))
+        self.until = timezone.now() + timedelta(seconds=self.wait)
         super().__init__(f"Too many {TOO_MANY[Kind(kind)]}. Try again in {in_words(self.wait)}.")
 
 

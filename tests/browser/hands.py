@@ -27,6 +27,9 @@ class Mouse:
     def write(self, target, text):
         target.fill(text)
 
+    def tick(self, target):
+        target.check()
+
 
 class Keyboard:
     """Somebody who has no mouse: only Tab, Enter and typing, and an eye on where they are."""
@@ -42,6 +45,10 @@ class Keyboard:
         self.go_to(target)
         self.tab.keyboard.press("Control+a")
         self.tab.keyboard.type(text)
+
+    def tick(self, target):
+        self.go_to(target)
+        self.tab.keyboard.press("Space")
 
     def go_to(self, target):
         expect(target).to_be_visible()

@@ -47,6 +47,7 @@ def test_sign_up_sign_in_rename_and_sign_out_another_device(open_tab, api, db, h
     expect(tab.get_by_role("list", name="This device")).to_contain_text("This device")
 
     her.press(others.locator("summary"))
+    expect(others).to_contain_text("Ends")
     her.write(others.get_by_label("Name of Firefox on Linux"), "Phone")
     her.press(others.get_by_role("button", name="Rename"))
     expect(tab.get_by_role("status")).to_have_text("Renamed to Phone.")
@@ -74,6 +75,26 @@ def test_skip_link_leads_past_the_header(tab, alice):
     expect(tab.get_by_role("main")).to_be_focused()
 
 
+@pytest.mark.parametrize(("hands", "options"), HANDS)
+def test_sign_out_those_that_are_ticked(open_tab, api, alice, hands, options):
+    phones = [api().log_in(alice, device_name=name) for name in ("One", "Two", "Three")]
+    tab = open_tab(**options)
+    her = hands(tab)
+    sign_in(tab, alice)
+    her.press(tab.get_by_role("button", name="Sign out the ticked devices"))
+    expect(tab.get_by_role("status")).to_have_text("Tick the devices that you want to sign out.")
+
+    for name in ("Three", "One"):
+        her.tick(tab.get_by_label(f"Choose {name} ("))
+    her.press(tab.get_by_role("button", name="Sign out the ticked devices"))
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Sign out these devices?")
+    expect(tab.get_by_role("listitem")).to_have_count(2)
+    her.press(tab.get_by_role("button", name="Sign out these devices"))
+
+    expect(tab.get_by_role("status")).to_have_text("2 devices were signed out.")
+    assert [phone.get("me").status_code for phone in phones] == [401, 200, 401]
+
+
 def test_password_is_asked_for_in_the_same_form(tab, alice, api, age):
     phone = api(alice)
     sign_in(tab, alice)
@@ -92,6 +113,31 @@ def test_password_is_asked_for_in_the_same_form(tab, alice, api, age):
     assert phone.get("me").status_code == 401
 
 
+@pytest.mark.parametrize("hands", [Mouse, Keyboard])
+def test_password_can_be_seen_while_it_is_typed(tab, alice, hands):
+    her = hands(tab)
+    tab.goto("/login")
+    field, show = tab.get_by_label("Password"), tab.get_by_role("button", name="Show Password")
+    her.write(tab.get_by_label("Username or email address"), "alice")
+    her.write(field, "wrong")
+    expect(show).to_have_attribute("aria-pressed", "false")
+    her.press(show)
+    expect(field).to_have_attribute("type", "text")
+    expect(show).to_have_attribute("aria-pressed", "true")
+    her.write(field, PASSWORD)
+    her.press(show)
+    expect(field).to_have_attribute("type", "password")
+    her.press(tab.get_by_role("button", name="Sign in"))
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Your devices")
+
+
+def test_nothing_offers_to_show_the_password_without_a_script(open_tab, db):
+    tab = open_tab(java_script_enabled=False)
+    tab.goto("/login")
+    expect(tab.get_by_label("Password")).to_be_visible()
+    expect(tab.get_by_role("button")).to_have_text(["Sign in"])
+
+
 def test_times_are_those_of_the_person(open_tab, alice):
     tab = open_tab(timezone_id="Pacific/Kiritimati", locale="en-GB")
     sign_in(tab, alice)
@@ -106,7 +152,7 @@ def test_times_are_utc_without_a_script(open_tab, alice):
     sign_in(tab, alice)
     created = alice.devices.get().created_at
     expect(tab.get_by_role("list", name="This device")).to_contain_text(
-        f"Signed in {created:%-d %b %Y, %H:%M} UTC"
+        f"{created:%-d %b %Y, %H:%M} UTC"
     )
 
 

@@ -37,9 +37,12 @@ def log_in(user: User, client: Client, *, name: str = "") -> Pair:
     return pair_of(device, handle)
 
 
-def log_in_browser(user: User, client: Client, former_handle: str | None) -> str:
+def log_in_browser(
+    user: User, client: Client, former_handle: str | None, *, at_most: timedelta | None = None
+) -> str:
     """Log the user in on a new `browser` device, and return its handle.
 
+    The device lasts for `at_most`, for example on a shared computer, and never longer than usual.
     The device that this browser held before ends, even if it was another user's. Raise Refused if
     the account has changed since its password was verified.
     """
@@ -50,7 +53,7 @@ def log_in_browser(user: User, client: Client, former_handle: str | None) -> str
             former = IssuedToken.objects.filter(hash=signing.hash_handle(former_handle))
             ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
             log_revocation(ended, Reason.REPLACED, by=user)
-        device = _add_device(user, Kind.BROWSER, handle, client, now)
+        device = _add_device(user, Kind.BROWSER, handle, client, now, at_most=at_most)
     _report_login(device)
     return handle
 
@@ -82,6 +85,7 @@ def _add_device(
     now: datetime,
     *,
     name: str = "",
+    at_most: timedelta | None = None,
     is_limited: bool = True,
 ) -> IssuedToken:
     """Insert a live device, and make room for it under MAX_DEVICES_PER_USER.
@@ -91,7 +95,7 @@ def _add_device(
     counts = count_devices(user.pk)
     if is_limited and counts.first_recent and counts.recent >= MAX_LOGINS_PER_HOUR:
         raise TooManyAttempts(Throttle.Kind.ACCOUNT, counts.first_recent + HOUR - now)
-    device = _new_device(user, kind, handle, client, now)
+    device = _new_device(user, kind, handle, client, now, at_most=at_most)
     device.name = clean_text(name, NAME_LENGTH)
     excess = counts.live - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
@@ -101,10 +105,19 @@ def _add_device(
     return device
 
 
-def _new_device(user: User, kind: str, handle: str, client: Client, now: datetime) -> IssuedToken:
+def _new_device(
+    user: User,
+    kind: str,
+    handle: str,
+    client: Client,
+    now: datetime,
+    *,
+    at_most: timedelta | None,
+) -> IssuedToken:
     """The device of this sign-in, not saved."""
     agent = parse_user_agent(client.user_agent)
-    expires_at = now + lifetime(kind, user)
+    longest = lifetime(kind, user)
+    expires_at = now + (min(longest, at_most) if at_most else longest)
     return IssuedToken(
         user=user,
         kind=kind,

@@ -48,7 +48,7 @@ def test_account_deleted_during_its_sign_in_is_not_signed_in(alice, while_hashin
     tab = Browser()
     answer = tab.post(url, {"username": "alice", "password": PASSWORD})
     assert answer.status_code == 200
-    assert "Please enter a correct username" in answer.content.decode()
+    assert "This password does not belong to" in answer.content.decode()
     assert tab.get("/devices/").status_code == 302
     assert not User.objects.exists()
 
@@ -57,7 +57,7 @@ def test_account_deleted_during_its_sign_in_is_not_signed_in(alice, while_hashin
 def test_account_deactivated_during_its_sign_in_is_not_signed_in(alice, while_hashing):
     while_hashing(lambda: User.objects.update(is_active=False))
     answer = Browser().post("/login", {"username": "alice", "password": PASSWORD})
-    assert "Please enter a correct username" in answer.content.decode()
+    assert "This password does not belong to" in answer.content.decode()
     assert User.objects.get().last_login is None
 
 

@@ -171,6 +171,18 @@ def test_open_signup_is_linked(client, db):
     assert "/signup" in Page(client.get("/login")).links()
 
 
+@pytest.mark.parametrize("url", ["/signup", "/password/change"])
+def test_bad_new_password_is_told_at_its_first_field_once(laptop, url):
+    names = {"/signup": ["password1", "password2"]}
+    first, second = names.get(url, ["new_password1", "new_password2"])
+    body = {**SIGNUP, "old_password": PASSWORD, first: "short", second: "short"}
+    page = Page(laptop.post(url, body))
+    fields = {field.get("name"): field for field in page.all("input")}
+    assert "aria-invalid" not in fields[second]
+    assert fields[first]["aria-describedby"].split()[-1] == f"id_{first}_error"
+    assert page.text.count("This password is too short.") == 1
+
+
 # The password
 
 
@@ -185,7 +197,7 @@ def test_password_change_keeps_this_browser_and_ends_the_others(laptop, api, ali
 
     page = Page(laptop.post("/password/change", body, follow=True))
 
-    assert "Your password was changed. All other devices ended." in page.text
+    assert "Your password was changed. All other devices were signed out." in page.text
     assert "nowhere else" in page.text
     assert phone.get("me").json()["code"] == "password_changed"
 

@@ -1,5 +1,7 @@
 """The pages to sign in, and to change or reset the password."""
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
@@ -11,11 +13,13 @@ from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 
 from accounts import throttling
-from accounts.forms import ForgottenPasswordForm, LoginForm
+from accounts.forms import ForgottenPasswordForm, LoginForm, SetPasswordForm
 from accounts.reset import reset_tokens
-from tokens import flows
+from tokens import flows, stories
 from tokens.browser import keep_handle, pop_signed_out
 from tokens.forms import PasswordChangeForm
+
+SHARED_LIFETIME = timedelta(hours=1)  # of a device on a shared computer
 
 
 class LoginView(auth_views.LoginView):
@@ -23,6 +27,11 @@ class LoginView(auth_views.LoginView):
 
     authentication_form = LoginForm
     template_name = "accounts/login.html"
+
+    def get_initial(self):
+        """Tick the box of a shared computer for a browser that is to be signed out soon."""
+        device = self.request.device
+        return {"is_shared": bool(device) and stories.ends_soon(device)}
 
     def get_context_data(self, **kwargs):
         """Say once why the device was signed out. Name the user to whom a page was refused."""
@@ -35,6 +44,8 @@ class LoginView(auth_views.LoginView):
 
     def form_valid(self, form):
         """Sign in, or refuse it if the account changed while its password was hashed."""
+        if form.cleaned_data["is_shared"]:
+            self.request.at_most = SHARED_LIFETIME
         login(self.request, form.get_user())
         if not self.request.user.is_authenticated:
             form.add_error(None, form.get_invalid_login_error())
@@ -65,7 +76,9 @@ class PasswordChangeView(auth_views.PasswordChangeView):
     def form_valid(self, form):
         handle = flows.change_password(form.save(commit=False), self.request.device)
         keep_handle(self.request, handle)
-        messages.success(self.request, "Your password was changed. All other devices ended.")
+        messages.success(
+            self.request, "Your password was changed. All other devices were signed out."
+        )
         return redirect(self.get_success_url())
 
 
@@ -92,6 +105,7 @@ class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
     (ASVS 7.6.2).
     """
 
+    form_class = SetPasswordForm
     template_name = "accounts/password_reset_confirm.html"
     success_url = reverse_lazy("login")
     token_generator = reset_tokens
