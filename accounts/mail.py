@@ -1,4 +1,4 @@
-"""Mail to people. It is sent after the commit, in the background, as plain text and HTML."""
+"""Mail to people. It is written and sent after the commit, in the background."""
 
 import logging
 import sys
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from email.utils import make_msgid, parseaddr
-from typing import Any
+from functools import partial
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends import console, smtp
 from django.db import transaction
-from django.template.loader import render_to_string
+from django.utils import timezone
 
 from accounts import throttling
+from accounts.letters import Facts, Mail, write
 from accounts.models import User
 
 logger = logging.getLogger(__name__)
@@ -59,72 +59,26 @@ class ConsoleBackend(console.EmailBackend):
         self.stream = sys.stderr
 
 
-@dataclass(frozen=True)
-class Mail:
-    """The paragraphs of `mail/<template>.txt`, then the link, given as a text and a URL.
-
-    Only the link is clickable, because the name of a device may be text of an attacker.
-    """
-
-    to: str
-    subject: str
-    template: str
-    body: str
-    link: tuple[str, str] | None
-
-    def send(self, more: str = "") -> None:
-        """Send it as plain text and HTML, with one more paragraph if `more` is given.
-
-        It is marked as automatic (RFC 3834), so that no out-of-office answer comes back. Without
-        an address it is written and not sent.
-        """
-        body = f"{self.body}\n\n{more}" if more else self.body
-        text = f"{body}\n\n{self.link[0]}:\n{self.link[1]}\n" if self.link else f"{body}\n"
-        _, _, domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")
-        headers = {"Auto-Submitted": "auto-generated", "Message-ID": make_msgid(domain=domain)}
-        message = EmailMultiAlternatives(
-            f"Guestlist: {self.subject}", text, to=[self.to], headers=headers
-        )
-        context = {"subject": self.subject, "body": body, "link": self.link}
-        message.attach_alternative(render_to_string("mail/base.html", context), "text/html")
-        try:
-            if self.to:
-                message.send()
-        except (OSError, ValueError):  # of the server; of a malformed address
-            logger.exception("mail not sent", extra={"template": self.template})
-
-
-def send_mail(
-    user: User,
-    subject: str,
-    template: str,
-    context: dict[str, Any],
-    *,
-    link: tuple[str, str] | None = None,
-    is_counted: bool = True,
-) -> None:
+def send_mail(user: User, kind: str, facts: Facts, *, is_counted: bool = True) -> None:
     """Mail the user at their verified address, after the transaction commits.
 
-    Without a verified address nothing is sent. Mails of one kind, which are those of one template,
-    are counted and summed up. Without `is_counted` the caller has counted it.
+    Without a verified address nothing is sent. If the facts do not say when (`at`), it is now.
+    Mails of one kind are counted and summed up. Without `is_counted` the caller has counted it.
     """
     if _is_silent.get():
         return
     to = user.email if user.email_verified_at else ""
-    mail = Mail(to, subject, template, _write(template, user, context), link)
-    transaction.on_commit(lambda: _deliver(user, mail, is_counted))
+    mail = Mail(kind, user, to, {"at": timezone.now().isoformat(), **facts})
+    transaction.on_commit(partial(_deliver, mail, is_counted))
 
 
-def send_proof(
-    user: User, email: str, subject: str, template: str, *, link: tuple[str, str]
-) -> None:
+def send_proof(user: User, email: str, kind: str) -> None:
     """Mail a link to an address that the user has to prove, after the transaction commits.
 
     A stranger may have named that address. So the mail holds no word that the user chose, and a
     limited number of mails go to the address, and as many from the account.
     """
-    mail = Mail(email, subject, template, _write(template, user, {}), link)
-    transaction.on_commit(lambda: _deliver_proof(user, mail))
+    transaction.on_commit(partial(_deliver_proof, Mail(kind, user, email)))
 
 
 @contextmanager
@@ -159,28 +113,40 @@ def sum_up(number: int) -> str | None:
     return f"{said}From now on, not each of them is sent." if number >= SINGLE else said
 
 
-def _write(template: str, user: User, context: dict[str, Any]) -> str:
-    context = {"site_url": settings.SITE_URL, "user": user, **context}
-    return str(render_to_string(f"mail/{template}.txt", context)).strip()
-
-
-def _deliver(user: User, mail: Mail, is_counted: bool) -> None:
+def _deliver(mail: Mail, is_counted: bool) -> None:
     more: str | None = ""
     if mail.to and is_counted:
-        number = throttling.count_mail(user, mail.template)
+        number = throttling.count_mail(mail.user, mail.kind)
         more = sum_up(number) if number else None
     if more is None:
         _log_too_many(mail)
     else:
-        mail.send(more)
+        _send(mail, more)
 
 
-def _deliver_proof(user: User, mail: Mail) -> None:
-    if throttling.may_prove(user, mail.to):
-        mail.send()
+def _deliver_proof(mail: Mail) -> None:
+    if throttling.may_prove(mail.user, mail.to):
+        _send(mail)
     else:
         _log_too_many(mail)
 
 
+def _send(mail: Mail, more: str = "") -> None:
+    """Write the mail and send it. Without an address it is written and not sent.
+
+    It is marked as automatic (RFC 3834), so that no out-of-office answer comes back.
+    """
+    letter = write(mail, more)
+    _, _, domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": make_msgid(domain=domain)}
+    message = EmailMultiAlternatives(letter.subject, letter.text, to=[mail.to], headers=headers)
+    message.attach_alternative(letter.html, "text/html")
+    try:
+        if mail.to:
+            message.send()
+    except (OSError, ValueError):  # of the server; of a malformed address
+        logger.exception("mail not sent", extra={"template": mail.kind})
+
+
 def _log_too_many(mail: Mail) -> None:
-    logger.warning("mail not sent", extra={"template": mail.template, "why": "too many"})
+    logger.warning("mail not sent", extra={"template": mail.kind, "why": "too many"})

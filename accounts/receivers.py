@@ -1,16 +1,16 @@
 """Logs changes to accounts, roles and permissions, and what staff do in the admin.
 
-Mails all superusers when there is a new one.
+Mails all superusers when there is a new one, and the person whose account is deleted.
 """
 
 import logging
 
-from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 from django.dispatch import receiver
 from django.urls import reverse
 
+from accounts.letters import Mail, by_staff, paths
 from accounts.mail import send_mail
 from accounts.models import Role, User
 
@@ -55,17 +55,24 @@ def tell_of_new_superuser(instance, **kwargs):
     """Mail the other superusers, so that they notice one whom they do not expect."""
     if not instance.becomes_superuser:
         return
-    path = reverse("admin:accounts_user_change", args=[instance.pk])
-    link = ("Look at the account", settings.SITE_URL + path)
+    facts = {"account": instance.username, "id": instance.pk}
     for user in User.objects.superusers().exclude(pk=instance.pk):
-        send_mail(
-            user, "There is a new superuser", "new_superuser", {"superuser": instance}, link=link
-        )
+        send_mail(user, "new_superuser", facts)
 
 
 @receiver(post_delete, sender=User)
-def log_deleted_account(instance, **kwargs):
+def tell_of_deleted_account(instance, **kwargs):
+    """Log it, and mail the person. The view that its owner uses notes the origin on the user."""
     logger.info("account deleted", extra={"user": instance.pk})
+    facts = getattr(instance, "origin", by_staff())
+    send_mail(instance, "account_deleted", facts, is_counted=False)
+
+
+def _path_to_superuser(mail: Mail) -> str:
+    return reverse("admin:accounts_user_change", args=[mail.facts["id"]])
+
+
+paths |= {"new_superuser": _path_to_superuser, "account_deleted": lambda mail: ""}
 
 
 @receiver(post_save, sender=LogEntry)

@@ -1,6 +1,11 @@
 """The token of a mailed link that sets a new password."""
 
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+
+from accounts.letters import Mail, paths
 
 
 class ResetTokens(PasswordResetTokenGenerator):
@@ -17,3 +22,11 @@ class ResetTokens(PasswordResetTokenGenerator):
 
 
 reset_tokens = ResetTokens()
+
+
+def _path_to_reset(mail: Mail) -> str:
+    key = urlsafe_base64_encode(force_bytes(mail.user.pk))
+    return reverse("password_reset_confirm", args=[key, reset_tokens.make_token(mail.user)])
+
+
+paths["password_reset"] = _path_to_reset

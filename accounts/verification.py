@@ -10,13 +10,14 @@ So somebody who reads the mail of a former address cannot take the account back 
 """
 
 import logging
+from copy import copy
 
-from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.letters import Facts, Mail, masked, paths
 from accounts.mail import send_mail, send_proof
 from accounts.models import User
 
@@ -31,20 +32,24 @@ class LinkRefused(Exception):
     """The link is not signed by this site, too old, or overtaken. The message is for the person."""
 
 
-def send_verification(user: User, email: str) -> None:
-    """Mail a link that proves `email`. Tell the verified address that it takes the place of."""
-    claims = {"user": user.pk, "from": user.email, "to": email, "since": _last_change(user)}
-    token = signing.dumps(claims, salt=SALT)
-    url = settings.SITE_URL + reverse("verify_email", args=[token])
-    link = ("Confirm your email address", url)
-    send_proof(user, email, "Confirm your email address", "verify_email", link=link)
+def send_verification(user: User, email: str, origin: Facts | None = None) -> None:
+    """Mail a link that proves `email`. Tell the verified address that it takes the place of.
+
+    `origin` are the facts about where the change comes from.
+    """
+    send_proof(user, email, "verify_email")
     if email != user.email:
-        send_mail(user, "Your email address is to change", "email_change", {"email": email})
+        send_mail(user, "email_change", {**(origin or {}), "email": masked(email)})
 
 
-def tell_of_new_names(former: User, user: User) -> None:
+def tell_of_new_names(former: User, user: User, origin: Facts) -> None:
     """Mail the account's new username and email address to the verified one it had until now."""
-    send_mail(former, "Your account has a new name or address", "new_names", {"user": user})
+    facts = dict(origin)
+    if user.username != former.username:
+        facts |= {"former_username": former.username, "username": user.username}
+    if user.email != former.email:
+        facts["email"] = masked(user.email)
+    send_mail(former, "new_names", facts)
 
 
 def verify_email(token: str) -> User:
@@ -60,6 +65,7 @@ def verify_email(token: str) -> User:
             raise LinkRefused(OVERTAKEN)
         if user.email == claims["to"] and user.email_verified_at:
             return user
+        former = copy(user)
         user.email = claims["to"]
         user.email_verified_at = timezone.now()
         try:
@@ -67,6 +73,8 @@ def verify_email(token: str) -> User:
                 user.save(update_fields=["email", "email_verified_at"])
         except IntegrityError:
             raise LinkRefused("Somebody else has this email address by now.") from None
+    if user.email != former.email:
+        tell_of_new_names(former, user, {"by": "the link that we mailed to the new address"})
     end_other_claims(user)
     return user
 
@@ -110,3 +118,21 @@ def read_link(token: str) -> dict[str, str]:
         return signing.loads(token, salt=SALT, max_age=MAX_AGE)
     except signing.BadSignature:
         raise LinkRefused("This link is not valid, or older than a day.") from None
+
+
+def _path_to_verify(mail: Mail) -> str:
+    user = mail.user
+    claims = {"user": user.pk, "from": user.email, "to": mail.to, "since": _last_change(user)}
+    return reverse("verify_email", args=[signing.dumps(claims, salt=SALT)])
+
+
+def _path_to_mend(mail: Mail) -> str:
+    """A reset, unless the mail goes to an address that the account has left."""
+    return "" if mail.kind == "new_names" and "email" in mail.facts else reverse("password_reset")
+
+
+paths |= {
+    "verify_email": _path_to_verify,
+    "email_change": _path_to_mend,
+    "new_names": _path_to_mend,
+}

@@ -1,7 +1,7 @@
 """The mails that people get about their devices."""
 
-import ipaddress
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,17 +10,23 @@ from django.core import signing
 from django.db import router
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts import compiled
 from accounts.compiled import Parameter
+from accounts.letters import Facts, Mail, by_staff, paths
 from accounts.mail import send_mail
 from accounts.models import User
+from tokens.client import Client, is_near
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.places import locate
+from tokens.user_agents import client_name
 
 NOT_ME_SALT = "tokens.not_me"
 NOT_ME_MAX_AGE = timedelta(days=7)
 KNOWN_FOR = timedelta(days=30)  # a similar device that was seen within this time is known
+LISTED = 5  # ended devices that a mail describes
 MAX_COMPARED = 100  # similar devices, the newest first
 
 
@@ -30,43 +36,66 @@ def tell_of_login(device: IssuedToken) -> None:
     `_is_new` decides what is new. Many wrong passwords are LOGIN_ATTEMPTS or more.
     """
     is_new, wrong = _is_new(device), device.user.wrong_passwords
-    if wrong < settings.LOGIN_ATTEMPTS:
-        wrong = 0
-    if not (is_new or wrong):
+    many = {"wrong": wrong} if wrong >= settings.LOGIN_ATTEMPTS else {}
+    if not (is_new or many):
         return
-    token = signing.dumps(str(device.pk), salt=NOT_ME_SALT)
-    link = ("This wasn't me", settings.SITE_URL + reverse("not_me", args=[token]))
-    context = {"device": device, "is_new": is_new, "wrong": wrong}
-    _send(device.user, "New sign-in", "new_sign_in", link, **context)
+    facts = {"id": str(device.pk), "is_new": is_new, "devices": [_described(device)], **many}
+    send_mail(device.user, "new_sign_in", {**facts, "at": device.created_at.isoformat()})
 
 
-def tell_of_password_change(user: User) -> None:
-    link = ("Reset your password", settings.SITE_URL + reverse("password_reset"))
-    _send(user, "Your password was changed", "password_changed", link)
+def tell_of_password_change(user: User, origin: Facts, *, is_reset: bool = False) -> None:
+    """Mail that the password was changed, or reset by a mailed link."""
+    send_mail(user, "password_changed", {**origin, "is_reset": is_reset})
 
 
-def tell_of_reuse(device: IssuedToken) -> None:
-    """Mail who used the refresh token first, and who second.
+def tell_of_reuse(device: IssuedToken, client: Client) -> None:
+    """Mail who used the refresh token of the device first, and that this client came second."""
+    rotated = Client(ip_address=device.rotated_ip, user_agent=device.rotated_user_agent)
+    first, again = _side(rotated), _side(client)
+    is_lost = first["client"] == again["client"] and is_near(first["address"], again["address"])
+    facts = {
+        "devices": [_described(device)],
+        "first": {**first, "at": device.rotated_at.isoformat()},
+        "again": {**again, "at": device.now.isoformat()},
+        "is_lost": is_lost,
+    }
+    send_mail(device.user, "reuse", facts)
 
-    The device is read again, because the reuse has changed its row.
+
+def tell_of_other_client(device: IssuedToken, former_ip: str | None, client: Client) -> None:
+    """Mail that the cookie of this device came from this client in another network."""
+    known = {**_described(device), "place": locate(former_ip), "address": former_ip}
+    facts = {"devices": [known], "other": _side(client)}
+    send_mail(device.user, "other_client", facts)
+
+
+def tell_of_revocation(
+    user: User, devices: Sequence[IssuedToken], *, count: int, by: User | None, note: str
+) -> None:
+    """Mail that staff ended `count` devices of the user. These are some of them."""
+    facts = {**_ended(devices, count), **by_staff(by)}
+    send_mail(user, "revoked", {**facts, "note": note} if note else facts)
+
+
+def tell_of_limit(user: User, devices: Sequence[IssuedToken]) -> None:
+    """Mail that the limit of devices ended these.
+
+    It is a kind of its own, because mails of one kind are summed up. So somebody who signs in often
+    does not keep a mail of staff away.
     """
-    device = IssuedToken.objects.select_related("user").get(pk=device.pk)
-    _send(device.user, "A device was used from two places", "reuse", _devices(), device=device)
+    limit = settings.MAX_DEVICES_PER_USER
+    send_mail(user, "over_limit", {**_ended(devices, len(devices)), "limit": limit})
 
 
-def tell_of_other_client(device: IssuedToken) -> None:
-    """Mail that the cookie of this device came from another client in another network."""
-    title = "A device came with another program"
-    _send(device.user, title, "other_client", _devices(), device=device)
+def origin_of(device: IssuedToken) -> Facts:
+    """The facts of an act of the person on this device, in the request that it makes."""
+    client = Client(ip_address=device.presented_ip)
+    return {"devices": [{**_described(device), **_place_of(client)}]}
 
 
-def tell_of_revocation(user: User, *, count: int, reason: str, note: str = "") -> None:
-    """Mail that staff, or the limit of devices, ended `count` devices of the user."""
-    title = "A device was signed out" if count == 1 else f"{count} devices were signed out"
-    # Two templates, because mails of one template are summed up. So somebody who signs in often
-    # does not keep a mail of staff away.
-    template = "over_limit" if reason == IssuedToken.Reason.LIMIT else "revoked"
-    _send(user, title, template, _devices(), count=count, note=note)
+def origin_of_request(request: HttpRequest) -> Facts:
+    """The facts of an act of somebody who is not signed in."""
+    return {"devices": [_side(Client.from_request(request))]}
 
 
 def read_not_me(token: str) -> IssuedTokenQuerySet:
@@ -81,12 +110,35 @@ def read_not_me(token: str) -> IssuedTokenQuerySet:
     return IssuedToken.objects.filter(pk=uuid.UUID(key))
 
 
-def _send(user: User, title: str, template: str, link: tuple[str, str], **context: object) -> None:
-    send_mail(user, title, template, context, link=link)
+def _described(device: IssuedToken) -> Facts:
+    return {
+        "client": device.label,
+        "name": device.name,
+        "place": device.location,
+        "address": device.last_ip,
+    }
 
 
-def _devices() -> tuple[str, str]:
-    return ("Look at your devices", settings.SITE_URL + reverse("devices"))
+def _ended(devices: Sequence[IssuedToken], count: int) -> Facts:
+    """The facts about `count` devices that ended. The first LISTED of them are described."""
+    listed = [
+        {**_described(device), "seen": device.last_seen_at.isoformat()}
+        for device in devices[:LISTED]
+    ]
+    more = {"more": count - len(listed)} if count > len(listed) else {}
+    return {"count": count, "devices": listed, **more}
+
+
+def _side(client: Client) -> Facts:
+    return {"client": client_name(client.user_agent), **_place_of(client)}
+
+
+def _place_of(client: Client) -> Facts:
+    return {"place": locate(client.ip_address), "address": client.ip_address}
+
+
+def _path_to_not_me(mail: Mail) -> str:
+    return reverse("not_me", args=[signing.dumps(mail.facts["id"], salt=NOT_ME_SALT)])
 
 
 def _is_new(device: IssuedToken) -> bool:
@@ -120,12 +172,15 @@ def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool
     """Whether the device has this place, or is in the network of one of these addresses."""
     if device.location and device.location == location:
         return True
-    return device.ip_address is not None and _network(device.ip_address) in map(_network, addresses)
+    return any(is_near(address, device.ip_address) for address in addresses)
 
 
-def _network(address: str | None) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """The network around an address: /24 for IPv4, /64 for IPv6. None without an address."""
-    if address is None:
-        return None
-    bits = 64 if ":" in address else 24
-    return ipaddress.ip_network(f"{address}/{bits}", strict=False)
+def _path_to_devices(mail: Mail) -> str:
+    return reverse("devices")
+
+
+paths |= {
+    "new_sign_in": _path_to_not_me,
+    "password_changed": lambda mail: reverse("password_reset"),
+    **dict.fromkeys(["revoked", "over_limit", "reuse", "other_client"], _path_to_devices),
+}

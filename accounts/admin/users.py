@@ -16,6 +16,7 @@ from accounts import throttling
 from accounts.admin.lists import LargeListAdmin
 from accounts.admin.throttles import in_utc, may_lift
 from accounts.forms import PasswordResetForm, UniqueEmail
+from accounts.letters import by_staff
 from accounts.models import Role, User
 from accounts.proof import ProofAdmin, ProofForm
 from accounts.verification import send_verification, tell_of_new_names
@@ -210,7 +211,7 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         former = User.objects.filter(pk=obj.pk).first()
         super().save_model(request, obj, form, change)
         if former and {"username", "email"} & set(form.changed_data):
-            tell_of_new_names(former, obj)
+            tell_of_new_names(former, obj, by_staff(request.user))
         if "email" in form.changed_data:
             send_verification(obj, obj.email)
 

@@ -219,9 +219,11 @@ def test_new_names_by_staff_are_told_to_the_address_of_before(
         assert mailoutbox == []
         assert_saved(save(page, alice, **changes))
 
-    [mail] = [mail for mail in mailoutbox if "new name" in mail.subject]
+    [mail] = [mail for mail in mailoutbox if "changed" in mail.subject]
     assert mail.to == ["alice@example.org"]
-    assert all(name in mail.body for name in changes.values())
+    told = {"email": "New email address: n•••@e•••", "username": "New username: alicia"}
+    assert all(told[name] in mail.body for name in changes)
+    assert "By: our staff (manager)" in mail.body
     assert "/email/" not in mail.body
 
 

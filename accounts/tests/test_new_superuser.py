@@ -42,7 +42,8 @@ def test_admin(browser, told, root, boss, manager, alice):
     assert told(lambda: save(page, alice, **change)) == SUPERUSERS
 
     body = mail.outbox[0].body
-    assert "the account alice is a superuser at https://testserver from now on" in body
+    assert "is a superuser at https://testserver from now on" in body
+    assert "Account: alice\n" in body
     assert f"https://testserver/admin/accounts/user/{alice.pk}/change/" in body
     assert told(lambda: save(page, alice, username="alicia", **change)) == []
     assert told(lambda: save(page, alice, without=["is_superuser"])) == []

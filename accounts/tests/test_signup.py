@@ -392,8 +392,8 @@ def test_username_change_is_told(api, alice, rename, mailoutbox):
 
     [mail] = mailoutbox
     assert mail.to == ["alice@example.org"]
-    assert mail.subject == "Guestlist: Your account has a new name or address"
-    assert "the username alicia" in mail.body
+    assert mail.subject == "Guestlist: Your username was changed"
+    assert "Former username: alice\nNew username: alicia\n" in mail.body
 
     rename(phone, username="alicia")
     assert len(mailoutbox) == 1
@@ -457,7 +457,9 @@ def test_change_of_names_takes_nothing_else(api, alice, rename):
 
 
 @pytest.mark.asvs("6.3.7")
-def test_email_change_counts_once_its_link_is_opened(api, alice, rename, client, mailoutbox):
+def test_email_change_counts_once_its_link_is_opened(
+    api, alice, rename, client, mailoutbox, django_capture_on_commit_callbacks
+):
     phone = api(alice)
 
     answer = rename(phone, email="new@example.org")
@@ -467,12 +469,19 @@ def test_email_change_counts_once_its_link_is_opened(api, alice, rename, client,
     link, notice = mailoutbox
     assert link.to == ["new@example.org"]
     assert notice.to == ["alice@example.org"]
-    assert notice.subject == "Guestlist: Your email address is to change"
-    assert "new@example.org" in notice.body
+    assert notice.subject == "Guestlist: Your email address is about to change"
+    assert "new@example.org" not in notice.body
+    assert "New email address: n•••@e•••" in notice.body
     assert "/email/" not in notice.body
 
-    confirm(client, link_in(link))
+    with django_capture_on_commit_callbacks(execute=True):
+        confirm(client, link_in(link))
 
+    told = mailoutbox[2]
+    assert told.to == ["alice@example.org"]
+    assert told.subject == "Guestlist: Your email address was changed"
+    assert "By: the link that we mailed to the new address" in told.body
+    assert "password/reset" not in told.body  # it would go to the new address
     me = phone.get("me").json()
     assert (me["email"], me["email_verified"]) == ("new@example.org", True)
 

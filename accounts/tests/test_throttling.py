@@ -738,18 +738,18 @@ def test_mails_of_one_kind_are_summed_up(api, alice, mailoutbox, settings):
         assert phone.patch("me", body).status_code == 200
 
     assert len(mailoutbox) == 7
-    said = [message.body.rpartition("\n\n")[2].strip() for message in mailoutbox]
+    said = [message.body.split("\n\n")[-2] for message in mailoutbox]
     assert "within" not in "".join(said[:4])
     assert said[4] == "From now on, not each of them is sent."
     due = "Mails like this one were due {} times within an hour. {} were not sent. {}"
     assert said[5] == due.format(10, 4, "From now on, not each of them is sent.")
     assert said[6] == due.format(20, 9, "There will be no more of them within that hour.")
-    assert "the username alice19" in mailoutbox[6].body
+    assert "New username: alice19\n" in mailoutbox[6].body
     phone.patch("me", {"email": "new@example.org", "current_password": PASSWORD})
-    assert "is about to use another email address" in mailoutbox[-1].body
+    assert "gave it another email address." in mailoutbox[-1].body
     wait(hours=1)
     phone.patch("me", {"username": "alice", "current_password": PASSWORD})
-    assert "the username alice " in mailoutbox[-1].body
+    assert "New username: alice\n" in mailoutbox[-1].body
 
 
 # Staff

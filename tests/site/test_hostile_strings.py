@@ -24,7 +24,7 @@ from django.test import Client
 
 from accounts.models import Role, User
 from tests.plugins.guestlist import PASSWORD, make_user, undone
-from tokens import notices
+from tokens import client, notices
 from tokens.models import IssuedToken
 from tokens.tests.admin import export
 from tokens.tests.pages import Page
@@ -554,15 +554,17 @@ def test_text_is_text_in_mails(name, eve, mailoutbox, django_capture_on_commit_c
     her = eve(TEXTS[name])
     User.objects.filter(pk=her.user.pk).update(email="eve@example.org")
     device = IssuedToken.objects.with_state().get(pk=her.phone.device.pk)
+    reused = IssuedToken.objects.with_state().get(pk=her.reused.pk)
     her.user.devices.exclude(pk=device.pk).update(browser="other")
 
     with django_capture_on_commit_callbacks(execute=True):
         notices.tell_of_login(device)
-        notices.tell_of_reuse(her.reused)
-        notices.tell_of_password_change(device.user)
-        notices.tell_of_revocation(device.user, count=2, reason="staff", note=her.words["note"])
+        notices.tell_of_reuse(reused, client.Client(ip_address=None, user_agent=TEXTS[name]))
+        notices.tell_of_password_change(device.user, notices.origin_of(device))
+        staff = {"by": device.user, "note": her.words["note"]}
+        notices.tell_of_revocation(device.user, [device], count=1, **staff)
 
-    said = [("name", "location"), ("name",), (), ("note",)]
+    said = [("name", "location"), ("name", "location"), ("name",), ("name", "location", "note")]
     for mail, words in zip(mailoutbox, said, strict=True):
         [(html, _)] = mail.alternatives
         page = Page(SimpleNamespace(status_code=200, content=html.encode()))

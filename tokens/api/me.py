@@ -1,5 +1,7 @@
 """The API of the person who is signed in."""
 
+from copy import copy
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.response import Response
@@ -19,6 +21,7 @@ from accounts.serializers import (
 from accounts.verification import send_verification, tell_of_new_names
 from tokens import flows
 from tokens.api.sign_in import PairSerializer, renewed
+from tokens.notices import origin_of
 
 
 class PasswordSerializer(CurrentPasswordSerializer):
@@ -83,7 +86,7 @@ class MeView(generics.GenericAPIView):
         A new address counts once the person opens the link that is mailed to it. If the present
         address is not verified, sending it again asks for another link.
         """
-        user = request.user
+        user, origin = request.user, origin_of(credential_of(request))
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         changes = serializer.validated_data
@@ -92,10 +95,10 @@ class MeView(generics.GenericAPIView):
             throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         serializer.check_names(user.pk)
         if changes.get("username", user.username) != user.username:
-            user.username = changes["username"]
+            former, user.username = copy(user), changes["username"]
             save_unique(user, update_fields=["username"])
-            tell_of_new_names(user, user)
+            tell_of_new_names(former, user, origin)
         email = changes.get("email", user.email)
         if email != user.email or ("email" in changes and user.email_verified_at is None):
-            send_verification(user, email)
+            send_verification(user, email, origin)
         return Response(UserSerializer(user).data)

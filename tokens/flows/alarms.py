@@ -49,4 +49,4 @@ def report(device: IssuedToken, former_ip: str | None, client: Client) -> None:
     }
     logger.warning("device came with another client", extra=details)
     if former_ip != client.ip_address and not is_near(former_ip, client.ip_address):
-        notices.tell_of_other_client(device)
+        notices.tell_of_other_client(device, former_ip, client)

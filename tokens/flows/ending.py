@@ -54,10 +54,13 @@ def revoke_for_user(
 ) -> int:
     """End, for staff, the user's live devices in `devices`. Return how many, and mail the user."""
     note = clean_text(note, NOTE_LENGTH)
-    ended = _end(user, devices, Reason.STAFF, by=by, note=note)
+    with locked(user):
+        latest = devices.filter(user=user).live().order_by("-last_seen_at")
+        shown = list(latest[: notices.LISTED])
+        ended = _end(user, devices, Reason.STAFF, by=by, note=note, locks=False)
     if ended:
         forget_networks(user)
-        notices.tell_of_revocation(user, count=ended, reason=Reason.STAFF, note=note)
+        notices.tell_of_revocation(user, shown, count=ended, by=by, note=note)
     return ended
 
 

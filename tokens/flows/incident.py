@@ -4,7 +4,7 @@ The API, the admin and the command all use this, so each of them ends only devic
 A person who signs in again meanwhile stays signed in.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,11 +61,12 @@ def end(
     The people are mailed after the last batch, so read this iterator to its end.
     """
     note = clean_text(note, NOTE_LENGTH)
-    owners: Counter[User] = Counter()
+    owners: defaultdict[User, list[IssuedToken]] = defaultdict(list)
     total = 0
     for batch in left_of(devices, found).in_batches(BATCH_SIZE):
         if found.is_mailed:
-            owners.update(device.user for device in batch.live().select_related("user"))
+            for device in batch.live().select_related("user").order_by("-last_seen_at"):
+                owners[device.user].append(device)
         ended = batch.live().revoke(reason=reason, by=by, note=note)
         log_revocation(ended, reason, by=by)
         forget_networks(*User.objects.filter(pk__in=batch.values("user")))
@@ -73,8 +74,9 @@ def end(
         total += ended
         if limit is not None and total >= limit:
             break
-    for user, count in owners.items():
-        notices.tell_of_revocation(user, count=count, reason=reason, note=note)
+    for user, ended_devices in owners.items():
+        count = len(ended_devices)
+        notices.tell_of_revocation(user, ended_devices, count=count, by=by, note=note)
 
 
 def left_of(devices: IssuedTokenQuerySet, found: Found) -> IssuedTokenQuerySet:

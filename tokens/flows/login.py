@@ -150,10 +150,11 @@ def _make_room(new: IssuedToken, excess: int) -> None:
     their sign-in, then the least recently seen.
     """
     live = sorted(new.user.devices.live(), key=lambda device: _worth(device, new))
-    ending = new.user.devices.filter(pk__in=[device.pk for device in live[:excess]])
-    ended = ending.revoke(reason=Reason.LIMIT)
+    ending = live[:excess]
+    devices = new.user.devices.filter(pk__in=[device.pk for device in ending])
+    ended = devices.revoke(reason=Reason.LIMIT)
     log_revocation(ended, Reason.LIMIT, user=new.user)
-    notices.tell_of_revocation(new.user, count=ended, reason=Reason.LIMIT)
+    notices.tell_of_limit(new.user, ending)
 
 
 def _worth(device: IssuedToken, new: IssuedToken) -> tuple[bool, bool, datetime]:

@@ -41,20 +41,20 @@ def change_password(user: User, device: IssuedToken) -> str:
         user.save(update_fields=["password"])
         handle = _renew(device, now, password_epoch=user.password_changed_at)
     log_revocation(ended, Reason.PASSWORD, user=user, by=user)
-    notices.tell_of_password_change(user)
+    notices.tell_of_password_change(user, notices.origin_of(device))
     return handle
 
 
-def reset_password(user: User) -> None:
+def reset_password(user: User, origin: dict[str, Any]) -> None:
     """Save the new password that the user gave by a mailed link, which ends all their devices.
 
-    The caller has called `set_password()`, but not `save()`. Raise Refused if the account has
-    changed, or was deleted, since it was read.
+    `origin` are the facts of the request, for the mail. The caller has called `set_password()`, but
+    not `save()`. Raise Refused if the account has changed, or was deleted, since it was read.
     """
     with transaction.atomic():
         lock_verified(user)
         user.save(update_fields=["password"])
-    notices.tell_of_password_change(user)
+    notices.tell_of_password_change(user, origin, is_reset=True)
 
 
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:

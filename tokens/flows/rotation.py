@@ -149,7 +149,7 @@ def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
     if ended:
         logger.warning("refresh token reused", extra=_both_sides(device, client))
         forget_networks(device.user)
-        notices.tell_of_reuse(device)
+        notices.tell_of_reuse(device, client)
 
 
 def _log_repeat(device: IssuedToken, client: Client) -> None:

@@ -68,7 +68,7 @@ def test_owner_is_mailed_if_the_network_changed_too(
         come(laptop, CURL, address)
     assert len(mailoutbox) == mails
     for mail in mailoutbox:
-        assert f"from {ABROAD} by curl" in mail.body
+        assert f"Used by: curl, United States ({ABROAD})" in mail.body
 
 
 def test_owner_and_staff_see_it(laptop, alice, browser, support):

@@ -1,9 +1,12 @@
 """Mails about devices: who is told what and when, and what the link in a mail may do."""
 
+import json
 import re
 import socketserver
 import threading
 import time
+from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from queue import Queue
 from smtplib import SMTPServerDisconnected
@@ -14,14 +17,21 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client as Browser
 
 from accounts import mail as accounts_mail
+from accounts.letters import write
 from accounts.models import User
+from accounts.verification import send_verification, tell_of_new_names
 from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, revoke_shown
 from tokens import flows, notices
+from tokens.client import Client
 from tokens.models import IssuedToken
 
 ANDROID = "Mozilla/5.0 (Android 16; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 BERN, SAME_NETWORK, BERLIN = "85.1.20.30", "85.1.20.31", "91.64.12.10"
+EVIL = "www.evil.example"
 HOSTILE = "<script>alert(1)</script><a href=//evil.example>https://evil.example/</a>"
+
+HARMLESS = {"a", "body", "br", "div", "h1", "head", "html", "meta", "p", "title"}
+HARMLESS |= {"table", "tbody", "td", "th", "tr"}
 
 
 class Refusing(BaseEmailBackend):
@@ -71,6 +81,15 @@ def path_in(message):
     return link.removeprefix("https://testserver")
 
 
+def rows_in(message):
+    """The table of a mail in its order. The HTML has the same rows as the text."""
+    rows = re.findall(r"^([A-Z][\w ]+): (.+)$", message.body, re.MULTILINE)
+    rows = [row for row in rows if row[0] != "Questions"]
+    cells = re.findall(r"<(?:th|td)[^>]*>(.*?)</t[hd]>", html_of(message))
+    assert [unescape(cell) for cell in cells] == [cell for row in rows for cell in row]
+    return rows
+
+
 # A new sign-in
 
 
@@ -89,8 +108,11 @@ def test_sign_in_on_an_unknown_device_is_told(sign_in, alice):
     assert message.subject == "Guestlist: New sign-in"
     for text in (message.body, html_of(message)):
         assert "Hello alice," in text
+        assert (
+            "Somebody signed in to your account at https://testserver on a device that is" in text
+        )
         assert "Firefox on Android" in text
-        assert f"near {device.location}, {BERLIN}" in text
+        assert f"{device.location} ({BERLIN})" in text
         assert f"{device.created_at:%-d %B %Y, %H:%M} UTC" in text
     assert path_in(message).startswith("/not-me/")
     assert str(device.pk) not in message.body
@@ -118,7 +140,7 @@ def test_success_after_many_wrong_passwords_is_told_though_the_device_is_known(
     assert [message.subject for message in mails] == ["Guestlist: New sign-in"] * told
     for message in mails:
         for text in (message.body, html_of(message)):
-            assert f"was used to sign in, after {wrong} wrong passwords:" in " ".join(text.split())
+            assert f"at https://testserver, after {wrong} wrong passwords." in text
             assert "new to us" not in text
         assert path_in(message).startswith("/not-me/")
     assert mails_of(lambda: post("support", PASSWORD)) == []
@@ -311,14 +333,71 @@ def test_password_change_is_told(browser, api, alice, mails_of, change):
     assert message.to == ["alice@example.org"]
     assert message.subject == "Guestlist: Your password was changed"
     assert path_in(message) == "/password/reset"
+    assert "was changed. Every other device was signed out." in message.body
+    assert [label for label, _ in rows_in(message)] == ["Device", "Where", "When"]
     for secret in (PASSWORD, NEW_PASSWORD):
         assert secret not in message.body
+
+
+def test_password_change_says_where_the_request_came_from(api, alice, mails_of):
+    phone = api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERN)
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+    phone.http.defaults["REMOTE_ADDR"] = BERLIN
+    [message] = mails_of(lambda: phone.post("password", body))
+    assert rows_in(message)[:2] == [
+        ("Device", "Firefox on Android"),
+        ("Where", f"Germany ({BERLIN})"),
+    ]
+
+
+@pytest.mark.asvs("6.3.7")
+def test_reset_by_mail_is_told_as_one(verified, mails_of):
+    thief = Browser(headers={"user-agent": ANDROID}, REMOTE_ADDR=BERLIN)
+    [message] = mails_of(lambda: thief.post("/password/reset", {"email": verified.email}))
+    assert "Somebody asked for a new password for your account" in message.body
+    where = [("Device", "Firefox on Android"), ("Where", f"Germany ({BERLIN})")]
+    assert rows_in(message)[:2] == where
+    form = thief.get(path_in(message), follow=True).redirect_chain[-1][0]
+    body = {"new_password1": NEW_PASSWORD, "new_password2": NEW_PASSWORD}
+
+    [message] = mails_of(lambda: thief.post(form, body))
+
+    assert "was reset with a link from our mail. Every device was signed out." in message.body
+    assert "Change the password of your mailbox first" in message.body
+    assert rows_in(message)[:2] == where
 
 
 def test_refused_password_change_is_not_told(api, alice, mails_of):
     phone = api(alice)
     body = {"current_password": "wrong", "new_password": NEW_PASSWORD}
     assert mails_of(lambda: phone.post("password", body)) == []
+
+
+# The account
+
+
+def test_deleted_account_is_told_at_the_address_that_it_had(laptop, alice, mails_of):
+    alice_at = {"password": PASSWORD}
+    [message] = mails_of(lambda: laptop.post("/account/delete", alice_at))
+    assert (message.to, message.subject) == (
+        ["alice@example.org"],
+        "Guestlist: Your account was deleted",
+    )
+    assert "Your account at https://testserver was deleted, with all its devices." in message.body
+    rows = rows_in(message)
+    assert rows[:2] == [("Device", "Firefox on Linux"), ("Where", "127.0.0.1")]
+    assert links_in(message) == []
+
+
+def test_account_that_staff_delete_is_told_unless_its_address_is_not_verified(
+    browser, root, alice, bob, mails_of
+):
+    User.objects.filter(pk=bob.pk).update(email_verified_at=None)
+    staff = browser(root)
+    body = {"action": "delete_selected", "_selected_action": [alice.pk, bob.pk], "post": "yes"}
+    [message] = mails_of(lambda: staff.post("/admin/accounts/user/", body))
+    assert message.to == ["alice@example.org"]
+    assert rows_in(message)[-1] == ("By", "our staff")
 
 
 # A reuse
@@ -335,9 +414,11 @@ def test_reuse_tells_both_sides_once(api, alice, mails_of):
     [message] = mails_of(lambda: thief.post("refresh", stolen))
 
     assert message.subject == "Guestlist: A device was used from two places"
-    assert "Firefox on Android" in message.body
-    assert f"from {BERN} by Firefox on Android, then again" in message.body
-    assert f"from {BERLIN} by curl." in message.body
+    assert "Device: Firefox on Android" in message.body
+    first, again = re.findall(r"^Used (?:first|again): (.+)$", message.body, re.MULTILINE)
+    assert first.startswith(f"Firefox on Android, Switzerland ({BERN}), ")
+    assert again.startswith(f"curl, Germany ({BERLIN}), ")
+    assert "This can mean that somebody copied it." in message.body
     assert path_in(message) == "/devices/"
     assert mails_of(lambda: thief.post("refresh", stolen)) == []
 
@@ -346,26 +427,42 @@ def test_reuse_tells_both_sides_once(api, alice, mails_of):
 
 
 def test_revocation_by_staff_is_told_with_the_note(api, alice, support, mails_of):
-    api(alice), api(alice)
+    phone = api(alice, headers={"user-agent": ANDROID}, REMOTE_ADDR=BERLIN)
+    phone.patch(f"devices/{phone.pair['device']['id']}", {"name": "Ana's phone"})
+    alice.devices.update(last_seen_at="2026-11-28T22:10:00Z")
 
     [message] = mails_of(
         lambda: flows.revoke_for_user(alice, alice.devices.all(), by=support, note="Call 555.")
     )
 
     assert message.to == ["alice@example.org"]
-    assert message.subject == "Guestlist: 2 devices were signed out"
-    assert "our staff signed 2 of your devices out." in message.body
-    assert 'They say: "Call 555."' in message.body
+    assert message.subject == "Guestlist: A device was signed out"
+    assert "Our staff signed one of your devices out at https://testserver." in message.body
+    *rows, when, by, note = rows_in(message)
+    assert rows == [
+        ("Device", "Firefox on Android, named “Ana's phone”"),
+        ("Last seen", f"28 November 2026, 22:10 UTC, Germany ({BERLIN})"),
+    ]
+    assert when[1].endswith(" UTC")
+    assert (by, note) == (("By", "our staff (support)"), ("Note", "“Call 555.”"))
     assert path_in(message) == "/devices/"
 
 
-def test_revocation_of_one_device_without_a_note(api, alice, support, mails_of):
-    api(alice)
+def test_revocation_of_many_devices_describes_the_five_seen_last(api, alice, support, mails_of):
+    for number in range(7):
+        api(alice, headers={"user-agent": f"App{number}/1"})
     devices = alice.devices.all()
-    [message] = mails_of(lambda: flows.revoke_for_user(alice, devices, by=support))
-    assert message.subject == "Guestlist: A device was signed out"
-    assert "our staff signed one of your devices out." in message.body
-    assert "They say" not in message.body
+
+    [message] = mails_of(lambda: flows.revoke_for_user(alice, devices, by=None))
+
+    assert message.subject == "Guestlist: 7 devices were signed out"
+    assert "Our staff signed 7 of your devices out" in message.body
+    rows = rows_in(message)
+    assert [text for label, text in rows if label == "Device"] == [
+        f"App{number}" for number in (6, 5, 4, 3, 2)
+    ]
+    assert rows[-3] == ("And", "2 more")
+    assert rows[-1] == ("By", "our staff")
 
 
 def test_revocation_of_what_had_ended_is_not_told(api, alice, support, mails_of):
@@ -392,7 +489,7 @@ def test_batches_are_told_once_to_each_person(api, alice, bob, root, mails_of, m
         ("alice@example.org", "Guestlist: 3 devices were signed out"),
         ("bob@example.org", "Guestlist: A device was signed out"),
     ]
-    assert all('They say: "A leak."' in message.body for message in messages)
+    assert all(("Note", "“A leak.”") in rows_in(message) for message in messages)
 
 
 @pytest.mark.parametrize("action", ["one", "user", "selection"])
@@ -413,7 +510,8 @@ def test_revocation_in_the_admin_is_told(browser, api, root, alice, bob, mails_o
     told = {"alice@example.org", "bob@example.org"} if action == "selection" else {alice.email}
     assert {message.to[0] for message in messages} == told
     assert len(messages) == len(told)
-    assert all('They say: "Lost."' in message.body for message in messages)
+    for message in messages:
+        assert rows_in(message)[-2:] == [("By", "our staff (root)"), ("Note", "“Lost.”")]
 
 
 def test_own_sign_out_is_not_told(browser, api, alice, mails_of):
@@ -430,56 +528,61 @@ def test_limit_is_told(sign_in, alice, settings):
     [message] = sign_in(alice)
 
     assert message.subject == "Guestlist: A device was signed out"
-    assert "you signed in on many devices, so the one used least was signed out." in message.body
+    assert "may be signed in on at most 1 device. There was one sign-in more" in message.body
+    assert [label for label, _ in rows_in(message)] == ["Device", "Last seen", "When"]
 
 
 # What is in a mail
 
 
-def hostile_mails(alice, sign_in, mails_of, support):
+def hostile_mails(alice, sign_in, mails_of):
     """A mail of each kind about a device whose client, place and name are hostile."""
     sign_in(alice)
-    alice.devices.update(
-        name=HOSTILE[:64],
-        browser=HOSTILE[:64],
-        os=HOSTILE[:64],
-        location=HOSTILE,
-        revoked_at=alice.date_joined,
-        revoked_reason="reuse",
-        rotated_user_agent=HOSTILE,
-        alarm_client=HOSTILE,
-    )
+    other = Client(ip_address=BERLIN, user_agent=f"{EVIL}/1")
+    texts = {"name": HOSTILE[:64], "browser": EVIL, "os": HOSTILE[:64], "location": HOSTILE}
+    User.objects.filter(pk=alice.pk).update(username=EVIL)
+    alice.devices.update(**texts, rotated_user_agent=f"{EVIL}/1")
     device = alice.devices.with_state().get()
-    about = {
-        "reuse": lambda: notices.tell_of_reuse(device),
-        "revoked": lambda: notices.tell_of_revocation(alice, count=1, reason="staff", note=HOSTILE),
-    }
-    messages = {name: mails_of(act) for name, act in about.items()}
-    alice.devices.update(browser="Firefox", location="Bern, Switzerland")
-    hostile = IssuedToken.objects.with_state().get()
-    hostile.pk, hostile.browser = None, HOSTILE[:64]
-    messages["sign-in"] = mails_of(lambda: notices.tell_of_login(hostile))
-    return {name: found[0] for name, found in messages.items()}
+    fresh = IssuedToken(created_at=device.now, user=device.user, **{**texts, "os": EVIL})
+    note = {"count": 1, "by": device.user, "note": HOSTILE}
+    origin = notices.origin_of(device)
+    about = [
+        lambda: notices.tell_of_reuse(device, other),
+        lambda: notices.tell_of_other_client(device, BERN, other),
+        lambda: notices.tell_of_revocation(device.user, [device], **note),
+        lambda: notices.tell_of_limit(device.user, [device]),
+        lambda: notices.tell_of_password_change(device.user, origin),
+        lambda: tell_of_new_names(alice, device.user, origin),
+        lambda: send_verification(device.user, "bob@www.evil.example", origin),
+        lambda: notices.tell_of_login(fresh),
+        device.user.delete,
+    ]
+    return [message for act in about for message in mails_of(act)]
 
 
-def test_hostile_words_are_only_words_in_mails(alice, sign_in, mails_of, support):
-    for name, message in hostile_mails(alice, sign_in, mails_of, support).items():
+def test_hostile_words_are_only_words_in_mails(alice, sign_in, mails_of):
+    messages = hostile_mails(alice, sign_in, mails_of)
+    assert len(messages) == 10
+    for message in messages:
         html = html_of(message)
-        assert "<script>" in message.body, name  # plain text is not escaped
-        assert "&lt;script&gt;" in html, name
-        assert "&amp;lt;" not in html, name
-        assert {tag for tag, _ in Elements(html).found} <= {
-            "a",
-            "body",
-            "br",
-            "head",
-            "html",
-            "meta",
-            "p",
-            "title",
-        }, name
-        [link] = links_in(message)
-        assert link.startswith("https://testserver/"), name
+        assert "<script>" not in html, message.subject
+        assert "&amp;lt;" not in html, message.subject
+        assert {tag for tag, _ in Elements(html).found} <= HARMLESS, message.subject
+        links = links_in(message)
+        assert len(links) <= 1
+        assert all(link.startswith("https://testserver/") for link in links), message.subject
+
+
+def test_no_mail_program_makes_a_link_of_words_of_a_stranger(alice, sign_in, mails_of):
+    """Programs make links of example.org, https:// and a@b.org in any mail. The only such words
+    are our own address, and what staff wrote to the person."""
+    for message in hostile_mails(alice, sign_in, mails_of):
+        for text in (message.subject, message.body, unescape(html_of(message))):
+            words = re.sub(r"<[^>]*>|“[^”]*</a>”", " ", text).split()
+            found = [word for word in words if re.search(r"\w\.[a-z]|\w:/|\w@\w", word)]
+            assert {re.sub(r"(//testserver).*", r"\1", word) for word in found} <= {
+                "https://testserver"
+            }, message.subject
 
 
 def test_name_of_a_device_cannot_begin_a_line_of_its_own(api, alice, sign_in, mails_of):
@@ -492,12 +595,44 @@ def test_name_of_a_device_cannot_begin_a_line_of_its_own(api, alice, sign_in, ma
     assert "\n" not in phone.device.name
 
 
-def test_mail_is_plain_text_and_html_of_the_same_words(alice, sign_in):
+def test_mail_is_plain_text_and_html_of_the_same_paragraphs(alice, sign_in, settings):
+    settings.SUPPORT_CONTACT = "help@example.org"
     sign_in(alice)
     [message] = sign_in(alice, ANDROID, BERLIN)
-    text = re.sub(r"<[^>]+>", " ", html_of(message)).split()
-    for word in message.body.partition("This wasn't me:")[0].split():
-        assert word.replace("'", "&#x27;") in text
+    html = html_of(message).partition("</h1>")[2]
+    html = re.sub(r'<a href="(https[^"]*)"[^>]*>([^<]*)</a>', r"\2: \1", html)
+    words = unescape(re.sub(r"<[^>]+>", " ", html)).split()
+    assert words == re.sub(r"^(Device|Where|When):", r"\1", message.body, flags=re.M).split()
+
+
+def test_mail_says_whom_to_ask(alice, sign_in, settings):
+    sign_in(alice)
+    assert "Questions?" not in sign_in(alice, ANDROID, BERLIN)[0].body
+    settings.SUPPORT_CONTACT = "help@example.org"
+    alice.devices.update(browser="other")
+    [message] = sign_in(alice, ANDROID, BERLIN)
+    assert message.body.endswith("\n\nQuestions? Ask us: help@example.org\n")
+    assert links_in(message)[1:] == ["mailto:help@example.org"]
+
+
+def test_mail_is_made_of_plain_facts(alice, api, mails_of, django_capture_on_commit_callbacks):
+    """A kind and facts are JSON and hold no link, token or email address, so they can be stored."""
+    phone = api(alice, headers={"user-agent": FIREFOX})
+    body = {"current_password": PASSWORD, "email": "new@example.org", "username": "alicia"}
+    with django_capture_on_commit_callbacks() as callbacks:
+        api(alice, headers={"user-agent": ANDROID})
+        phone.patch("me", body)
+    mails = [callback.args[0] for callback in callbacks]
+    assert [mail.kind for mail in mails] == [
+        "new_sign_in",
+        "new_names",
+        "verify_email",
+        "email_change",
+    ]
+    for mail in mails:
+        stored = json.dumps(mail.facts)
+        assert not re.search(r"@example|https?:|/", stored)
+        assert write(replace(mail, facts=json.loads(stored))).subject == write(mail).subject
 
 
 # A mail server that is down

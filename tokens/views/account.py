@@ -16,6 +16,7 @@ from accounts.serializers import UserSerializer
 from accounts.verification import send_verification
 from tokens import flows
 from tokens.models import IssuedToken
+from tokens.notices import origin_of
 from tokens.step_up import StepUpForm, renew
 
 # The columns that say something about the person. The others name users, or hold hashes and times
@@ -78,6 +79,7 @@ class DeleteView(View):
             form.add_error(None, "What you did as staff stays on record: ask to be deactivated.")
         if form.errors:
             return self._page(request, form)
+        user.origin = origin_of(request.device)
         logout(request)
         user.delete()
         messages.success(request, "Your account and everything in it is gone.")

@@ -18,6 +18,7 @@ from accounts.reset import reset_tokens
 from tokens import flows, stories
 from tokens.browser import keep_handle, pop_signed_out
 from tokens.forms import PasswordChangeForm
+from tokens.notices import origin_of_request
 
 SHARED_LIFETIME = timedelta(hours=1)  # of a device on a shared computer
 
@@ -90,6 +91,7 @@ class PasswordResetView(auth_views.PasswordResetView):
     success_url = reverse_lazy("password_reset_done")
 
     def post(self, request, *args, **kwargs):
+        self.extra_email_context = origin_of_request(request)
         throttling.count_reset_request(request.META.get("REMOTE_ADDR", ""))
         return super().post(request, *args, **kwargs)
 
@@ -124,7 +126,7 @@ class PasswordResetConfirmView(auth_views.PasswordResetConfirmView):
     def form_valid(self, form):
         """Set the password. If the account changed meanwhile, the link has ended."""
         try:
-            flows.reset_password(form.save(commit=False))
+            flows.reset_password(form.save(commit=False), origin_of_request(self.request))
         except flows.Refused:
             self.validlink = False
             return self.render_to_response(self.get_context_data())
