@@ -92,7 +92,7 @@ class RoleView(generics.RetrieveUpdateDestroyAPIView):
 
     def perform_destroy(self, role):
         if role.is_built_in:
-            raise exceptions.PermissionDenied(f"The role {role} is built in and stays.")
+            raise exceptions.PermissionDenied(f"The role {role} is built in and cannot be deleted.")
         with transaction.atomic():
             log_act(self.request, role, DELETION, "Deleted.")
             role.delete()
@@ -157,9 +157,11 @@ class UserRoleView(generics.GenericAPIView):
         """The user and the role. Raise PermissionDenied as the admin would refuse the change."""
         user = self.get_object()
         if not request.user.may_touch(user):
-            raise exceptions.PermissionDenied("Only a superuser changes a superuser.")
+            raise exceptions.PermissionDenied("Only a superuser may change a superuser.")
         if not request.user.may_edit(user):
-            raise exceptions.PermissionDenied("This account may do more than you.")
+            raise exceptions.PermissionDenied(
+                "You may not change an account that may do more than yours."
+            )
         role = get_object_or_404(Role, name=name)
         if not request.user.may_give(role):
             raise exceptions.PermissionDenied(f"This role {role.refusal()}")
@@ -170,7 +172,9 @@ def check_role_name(request, serializer: RoleSerializer) -> None:
     """Raise PermissionDenied for a new name of a role that only a superuser gives."""
     name = serializer.validated_data.get("name", "")
     if not request.user.may_name_role(name):
-        raise exceptions.PermissionDenied("Code asks for this role: only a superuser adds it.")
+        raise exceptions.PermissionDenied(
+            "Code asks for this role, so only a superuser may add it."
+        )
 
 
 def get_user(username: str) -> User:

@@ -17,7 +17,11 @@ class Unauthorized(exceptions.APIException):
 
 class LoginFailed(Unauthorized):
     default_code = "login_failed"
-    default_detail = "The username or the password is wrong."
+    default_detail = (
+        "This password does not belong to this username or email address. Passwords are "
+        "case-sensitive; usernames and email addresses are not. An email address works once it "
+        "is confirmed."
+    )
 
 
 class ReauthenticationRequired(Unauthorized):

@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.template.loader import render_to_string
 
 from accounts import throttling
+from accounts.exceptions import LoginFailed
 from accounts.letters import by_staff
 from accounts.mail import send_mail
 from accounts.models import User
@@ -42,11 +43,7 @@ class ThrottledForm(forms.BaseForm):
 
 class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
     error_messages = auth_forms.AuthenticationForm.error_messages | {
-        "invalid_login": (
-            "This password does not belong to this username or email address. Passwords are "
-            "case-sensitive; usernames and email addresses are not. An email address works once it "
-            "is confirmed."
-        )
+        "invalid_login": LoginFailed.default_detail
     }
 
     is_shared = forms.BooleanField(label="Shared computer: sign out after an hour", required=False)

@@ -7,6 +7,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import PermissionDenied
 
 from accounts.throttling import TooManyAttempts, log_too_many
 from tokens.views.sign_in import LoginView
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
 UNAVAILABLE = {
-    "detail": "The service is unavailable for the moment. Try again.",
+    "detail": "This site cannot answer at the moment. Try again in a few seconds.",
     "code": "unavailable",
 }
 
@@ -35,7 +36,7 @@ def bad_request(request, exception):
 def forbidden(request, exception):
     logger.info("request refused", extra={"status": 403, "code": "permission_denied"})
     if is_api(request):
-        return _json(403, "You do not have permission to do this.", "permission_denied")
+        return _json(403, str(PermissionDenied.default_detail), "permission_denied")
     return _page(request, "403.html", 403)
 
 
@@ -66,7 +67,7 @@ def method_not_allowed(request: HttpRequest, refused: HttpResponseNotAllowed) ->
 def server_error(request):
     """Answer 500. The page is rendered without the request, because its user may not load."""
     if is_api(request):
-        return _json(500, "Something went wrong here.", "error")
+        return _json(500, "Something went wrong on the server. Try again later.", "error")
     return render(None, "500.html", status=500)
 
 
@@ -96,7 +97,7 @@ def log_unavailable(error: Exception) -> None:
 def tls_required() -> JsonResponse:
     """Answer 403 to a request of the API without TLS. A redirect would hide that a token leaked."""
     logger.info("request refused", extra={"status": 403, "code": "tls_required"})
-    return _json(403, "Use https. What was sent can be read on its way.", "tls_required")
+    return _json(403, "Use https. Others could read what this request sent.", "tls_required")
 
 
 def is_api(request) -> bool:

@@ -19,11 +19,11 @@ REFUSALS = {
     "token_invalid": "This token is not valid.",
     "token_expired": "This token has expired.",
     "device_revoked": "This device was signed out.",
-    "device_expired": "This device has reached its end. Log in again.",
-    "device_idle": "This device was not used for too long. Log in again.",
+    "device_expired": "The last sign-in on this device is too long ago. Sign in again.",
+    "device_idle": "This device was not used for too long. Sign in again.",
     "user_inactive": "This account is deactivated.",
-    "password_changed": "The password was changed. Log in again.",
-    "refresh_invalid": "This refresh token is not valid any more. Log in again.",
+    "password_changed": "The password was changed. Sign in again.",
+    "refresh_invalid": "This refresh token is no longer valid. Sign in again.",
 }
 # What the sign-in page says to a browser whose device ended, by refusal code. The second table has
 # the texts for a revoked device, by the reason.

@@ -13,7 +13,7 @@ class RoleForm(ProofForm, forms.ModelForm):
     def clean_name(self):
         name = self.cleaned_data["name"]
         if not self.request.user.may_name_role(name):
-            raise ValidationError("Code asks for this role: only a superuser adds it.")
+            raise ValidationError("Code asks for this role, so only a superuser may add it.")
         return name
 
     def clean_permissions(self):

@@ -274,7 +274,7 @@ class TestBuiltInRole:
         answer = people(ROOT).delete(f"roles/{name}")
         assert answer.status_code == 403
         assert answer.json() == {
-            "detail": f"The role {name} is built in and stays.",
+            "detail": f"The role {name} is built in and cannot be deleted.",
             "code": "permission_denied",
         }
         assert Role.objects.filter(name=name).exists()
@@ -504,7 +504,7 @@ def test_only_a_superuser_touches_a_superuser(people, root, method, role):
     answer = people(MANAGER).request(method, f"users/root/roles/{role}", PROOF)
 
     assert answer.status_code == 403
-    assert answer.json()["detail"] == "Only a superuser changes a superuser."
+    assert answer.json()["detail"] == "Only a superuser may change a superuser."
     assert [given.name for given in root.roles.all()] == ["helpers"]
     assert people(ROOT).request(method, f"users/root/roles/{role}", PROOF).status_code == 204
 

@@ -119,7 +119,7 @@ def test_refusal_of_a_page(ask, name):
 def test_unavailable_page_says_so_and_the_log_why(ask, path, caplog):
     answer = ask.get(f"{path}/gone")
 
-    said = "The service is unavailable for the moment. Try again."
+    said = "This site cannot answer at the moment. Try again in a few seconds."
     if path == "/test":
         assert answer.headers["Content-Type"] == "text/plain"
         assert answer.content.decode() == said

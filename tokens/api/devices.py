@@ -39,7 +39,9 @@ class DeviceListView(generics.ListAPIView):
         state = self.request.query_params.get("state", State.LIVE)
         if state != "all":
             if state not in State.values:
-                raise exceptions.ValidationError({"state": [f"One of {State.values} or all."]})
+                raise exceptions.ValidationError(
+                    {"state": [f"Write {', '.join(State.values)} or all."]}
+                )
             devices = devices.in_state(state)
         current = self.request.auth
         current_first = Case(When(pk=current and current.pk, then=Value(0)), default=Value(1))

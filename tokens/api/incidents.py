@@ -72,7 +72,7 @@ class IncidentSerializer(NoteSerializer):
         attrs.pop("current_password", None)
         if everybody == bool(attrs):
             raise serializers.ValidationError(
-                "Say which devices by at least one field, or all of them by all alone."
+                "Say which devices in at least one field, or send all alone for every device."
             )
         return {"criteria": attrs, "note": note, "all": everybody, "dry_run": dry_run}
 

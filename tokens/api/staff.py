@@ -66,7 +66,7 @@ class UserDeviceRevokeView(generics.GenericAPIView):
 def revoke_as_staff(request, user: User, devices: IssuedTokenQuerySet) -> Response:
     """End those of the user's live devices that are in `devices`, and answer how many ended."""
     if not request.user.may_touch(user):
-        raise exceptions.PermissionDenied("Only a superuser revokes a superuser's devices.")
+        raise exceptions.PermissionDenied("Only a superuser may revoke a superuser's devices.")
     serializer = NoteSerializer(data=request.data)
     serializer.is_valid(raise_exception=True)
     note = serializer.validated_data["note"]

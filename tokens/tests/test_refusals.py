@@ -1,10 +1,20 @@
 """After the end: a revoked device that still tries is counted, at most once a minute."""
 
+import re
+
 import pytest
 
-from tokens import flows
+from accounts import exceptions
+from tokens import flows, stories
 from tokens.client import Client
 from tokens.flows import refusals
+
+SENTENCES = {
+    refusal.default_code: refusal.default_detail
+    for refusal in vars(exceptions).values()
+    if hasattr(refusal, "default_code") and refusal.__module__ == exceptions.__name__
+    if isinstance(refusal.default_detail, str)
+}
 
 
 @pytest.fixture
@@ -62,3 +72,12 @@ def test_staff_and_owner_see_what_came_after_the_end(revoked, age, alice, root, 
     for page in (browser(alice).get("/devices/"), browser(root).get(url)):
         text = page.content.decode().replace("\xa0", " ").lower()
         assert "refused 2 times since, last 3 minutes ago from 127.0.0.1" in text
+
+
+@pytest.mark.parametrize("code", [*stories.REFUSALS, *SENTENCES])
+def test_sentences_for_people_are_plain(code):
+    """People sign in and out. A sentence is short, and says what helps if something does."""
+    said = stories.REFUSALS.get(code) or SENTENCES[code]
+    assert not re.search(r"\blog(ged)? (in|out)\b|\bsession\b|\binvalid\b", said.lower())
+    assert all(len(sentence.split()) <= 20 for sentence in re.split(r"[.;] ", said))
+    assert said.endswith(".")
