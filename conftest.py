@@ -15,13 +15,22 @@ from tokens.keys import generate_signing_key
 
 pytest_plugins = ["tests.plugins.asvs", "tests.plugins.chromium", "tests.plugins.guestlist"]
 
-# `--hypothesis-profile=thorough` tries forty times as many examples.
-hypothesis.settings.register_profile("thorough", max_examples=4000, deadline=None)
+# No test asserts a time. `--hypothesis-profile=thorough` tries forty times as many examples.
+hypothesis.settings.register_profile(
+    "patient",
+    hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "thorough", hypothesis.settings.get_profile("patient"), max_examples=4000
+)
 
 
 def pytest_configure(config):
     """Once a run, unlike the import of this file, which pytest repeats for a test that imports it
     beside another conftest. The workers of a run in parallel inherit what is set here."""
+    hypothesis.settings.load_profile("patient")
     if not hasattr(config, "workerinput"):
         set_environment()
     django.setup()

@@ -28,9 +28,7 @@ CHARACTERS = st.sampled_from("iIsSkKaA1\u0131\u0130\u017f\u212a.+-_%@/'\" ") | s
 )
 NAMES = st.sampled_from(RESERVED) | st.text(CHARACTERS, max_size=8)
 
-SETTINGS = settings(
-    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+SETTINGS = settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.fixture(params=["own", *LOCALES])

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rest_framework.exceptions import ParseError
 
@@ -217,7 +216,6 @@ json_values = st.recursive(
     max_leaves=10,
 )
 pieces = st.sampled_from([b"{", b"}", b"[", b"]", b'"', b'"a"', b":", b",", b"1e999", b"\\ud800"])
-patient = hypothesis_settings(deadline=None)
 
 
 def read(body):
@@ -228,7 +226,6 @@ def read(body):
         return None
 
 
-@patient
 @given(st.binary() | st.lists(pieces | st.binary(max_size=3)).map(b"".join))
 def test_any_bytes_are_one_object_or_refused(body):
     found = read(body)
@@ -236,13 +233,11 @@ def test_any_bytes_are_one_object_or_refused(body):
     assert found is None or isinstance(found, dict)
 
 
-@patient
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), json_values), st.booleans())
 def test_any_object_is_read_as_it_was_written(content, ascii_only):
     assert read(json.dumps(content, ensure_ascii=ascii_only).encode()) == content
 
 
-@patient
 @given(json_values, st.binary(min_size=1, max_size=5), st.data())
 def test_json_with_some_bytes_changed_is_one_object_or_refused(value, noise, data):
     body = json.dumps({"a": value}).encode()

@@ -52,9 +52,9 @@ def test_unreadable_content_type_over_asgi(db, body, path):
     async def status():
         server = ApplicationCommunicator(application, scope)
         await server.send_input({"type": "http.request", "body": body})
-        start = await server.receive_output(timeout=10)
-        await server.receive_output(timeout=10)
-        await server.wait(timeout=10)
+        start = await server.receive_output(timeout=100)
+        await server.receive_output(timeout=100)
+        await server.wait(timeout=100)
         return start["status"]
 
     assert 400 <= async_to_sync(status)() < 500

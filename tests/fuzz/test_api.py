@@ -159,7 +159,6 @@ def test_all_but_these_operations_ask_who_it_is():
 @schema.parametrize()
 @hypothesis_settings(
     max_examples=hypothesis_settings().max_examples // 5,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.text import UNPRINTABLE
@@ -128,7 +127,6 @@ def test_file_is_opened_once(settings):
     assert places._open_database.cache_info().misses == 1
 
 
-@hypothesis_settings(deadline=None)
 @given(address_like | any_text)
 def test_any_address_gives_a_short_place(ip_address):
     place = locate(ip_address)

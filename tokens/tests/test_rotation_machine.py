@@ -682,7 +682,6 @@ def test_every_history_keeps_the_rules(machine, share, alice, clock, settings, c
     histories = hypothesis_settings(
         max_examples=int(share * hypothesis_settings().max_examples),
         stateful_step_count=50,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(partial(machine, alice, clock), settings=histories)

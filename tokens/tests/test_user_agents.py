@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from accounts.text import UNPRINTABLE, clean_text
@@ -73,7 +72,6 @@ def test_what_follows_512_characters_is_not_read():
     assert parse_user_agent("x" * 512 + CHROME) == parse_user_agent("x" * 512)
 
 
-@hypothesis_settings(deadline=None)
 @given(agent_like | any_text)
 @example("Mozilla/5.0 \ud800\x00")
 @example("%00%1b/1")
