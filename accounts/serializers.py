@@ -1,11 +1,12 @@
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import exceptions, serializers
+from rest_framework import serializers
 
-from accounts.exceptions import EmailTaken, RoleTaken, UsernameTaken
+from accounts.exceptions import RoleTaken
 from accounts.models import Role, User
+from accounts.names import require_free, save_unique
 
 
 class PasswordField(serializers.CharField):
@@ -39,20 +40,7 @@ class UserSerializer(serializers.ModelSerializer):
         return user.email_verified_at is not None
 
 
-class UniqueNames(serializers.Serializer):
-    """Refuses a username or an email address that another account has."""
-
-    def check_names(self, user_pk: int | None = None) -> None:
-        """Raise UsernameTaken or EmailTaken (409) if an account other than `user_pk` has it."""
-        names = self.validated_data
-        others = User.objects.exclude(pk=user_pk)
-        if "username" in names and others.with_login(names["username"]).exists():
-            raise UsernameTaken
-        if "email" in names and others.with_verified_email(names["email"]).exists():
-            raise EmailTaken
-
-
-class SignupSerializer(UniqueNames, serializers.ModelSerializer):
+class SignupSerializer(serializers.ModelSerializer):
     username = UsernameField()
     password = PasswordField()
 
@@ -65,8 +53,9 @@ class SignupSerializer(UniqueNames, serializers.ModelSerializer):
         return attrs
 
     def create(self, validated_data):
-        self.check_names()
-        user = User(username=validated_data["username"], email=validated_data["email"])
+        names = {"username": validated_data["username"], "email": validated_data["email"]}
+        require_free(**names)
+        user = User(**names)
         user.set_password(validated_data["password"])
         return save_unique(user)
 
@@ -110,23 +99,3 @@ def validate_new_password(password: str, user: User, *, field: str) -> None:
         validate_password(password, user)
     except DjangoValidationError as error:
         raise serializers.ValidationError({field: error.messages}) from None
-
-
-def save_unique(user: User, update_fields: list[str] | None = None) -> User:
-    """Save the user. Raise UsernameTaken or EmailTaken if another request took the name first.
-
-    Raise NotAuthenticated if the account was deleted meanwhile.
-    """
-    try:
-        with transaction.atomic():
-            user.save(update_fields=update_fields)
-    except IntegrityError as error:
-        # Only the first line, which names the constraint. PostgreSQL repeats the values in the next
-        # one, and a value may hold "email".
-        constraint = str(error).splitlines()[0]
-        raise (EmailTaken if "email" in constraint else UsernameTaken) from None
-    except DatabaseError:
-        if User.objects.filter(pk=user.pk).exists():
-            raise
-        raise exceptions.NotAuthenticated from None
-    return user

@@ -3,7 +3,9 @@ from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
 from accounts.forms import NewPasswordForm, ThrottledForm
-from accounts.text import clean_text
+from accounts.models import User
+from accounts.models.users import MAX_EMAIL_LENGTH
+from accounts.text import clean_text, validate_printable
 from accounts.throttling import check_password
 from tokens.models import NAME_LENGTH
 
@@ -22,6 +24,38 @@ class PasswordChangeForm(NewPasswordForm, ThrottledForm, auth_forms.PasswordChan
                 raise ValidationError(
                     self.error_messages["password_incorrect"], code="password_incorrect"
                 )
+        return password
+
+
+class NamesForm(ThrottledForm, forms.Form):
+    """A change of the person's own username or email address. It asks for the password.
+
+    Whether a name is free is not asked here, because that is counted first.
+    """
+
+    username = auth_forms.UsernameField(validators=User._meta.get_field("username").validators)
+    email = forms.EmailField(
+        label="Email address",
+        max_length=MAX_EMAIL_LENGTH,
+        validators=[validate_printable],
+        help_text="A new address counts once you open the link that is mailed to it.",
+        widget=forms.EmailInput(attrs={"autocomplete": "email"}),
+    )
+    current_password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *args, device, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.device = device
+
+    def clean_current_password(self):
+        password = self.cleaned_data["current_password"]
+        with self.throttled():
+            if not check_password(self.device.user, password, device=self.device.pk):
+                raise ValidationError("This is not your password.")
         return password
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.timesince import timesince
 
+from accounts.models import Throttle
 from tokens.client import is_near
 from tokens.models import IssuedToken, State
 from tokens.user_agents import client_name
@@ -34,6 +35,12 @@ SIGNED_OUT = {
     "password_changed": "The password was changed on another device, so this one was signed out.",
 }
 BY_STAFF = {IssuedToken.Reason.STAFF, IssuedToken.Reason.INCIDENT}
+# Where wrong passwords were given, by the kind of the count.
+WRONG_AT: dict[str, str] = {
+    Throttle.Kind.ACCOUNT: "at sign-in from a network that you do not use",
+    Throttle.Kind.KNOWN: "at sign-in from a network that you use",
+    Throttle.Kind.PASSWORD: "on a device that is signed in",
+}
 SIGNED_OUT_BECAUSE = {
     "staff": "Our staff signed this device out.",
     "incident": "Our staff signed this device out.",
@@ -147,15 +154,40 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         client = client_name(device.rotated_user_agent)
         yield device.rotated_at, f"refreshed {times}", _from(device.rotated_ip), f"by {client}"
     yield device.last_seen_at, "last seen", _from(device.last_ip)
+    yield from _alarms(device)
+    yield from _ends(device)
+    if device.refused_at:
+        yield device.refused_at, refused_text(device)
+
+
+def owner_events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
+    """What the owner reads of `events()`: that which bears on the safety of the account."""
+    near = f"near {device.location}" if device.location else ""
+    yield device.created_at, "signed in", near, _from(device.ip_address)
+    if device.authenticated_at != device.created_at:
+        yield device.authenticated_at, "password given again", _from(device.authenticated_ip)
+    yield from _alarms(device)
+    for time, *_ in _ends(device):
+        end, note = owner_text(device), ended_note(device)
+        what = end if end.startswith("signed out") else f"signed out: {end}"
+        yield time, what, f"“{note}”" if note else ""
+    if device.refused_at:
+        yield device.refused_at, refused_text(device)
+
+
+def wrong_text(kind: str, count: int) -> str:
+    """How many wrong passwords were given, and where, by the kind of the count."""
+    what = "1 wrong password" if count == 1 else f"{count} wrong passwords"
+    return f"{what} {WRONG_AT[kind]}"
+
+
+def _alarms(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     if device.alarm_at:
         if device.alarm == IssuedToken.Alarm.CLIENT:
             what, client = "its cookie came from another client", device.alarm_client
         else:
             what, client = "its refresh token came again", client_name(device.alarm_client)
         yield device.alarm_at, what, _from(device.alarm_ip), f"by {client}"
-    yield from _ends(device)
-    if device.refused_at:
-        yield device.refused_at, refused_text(device)
 
 
 def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from accounts.throttling.doors import (
 from accounts.throttling.known import forget_networks
 from accounts.throttling.lifting import lift, of_superusers, of_user, search
 from accounts.throttling.limits import Limit, TooManyAttempts, in_words, limit_of, log_too_many
+from accounts.throttling.shown import wrong_passwords
 
 __all__ = [
     "Limit",
@@ -31,4 +32,5 @@ __all__ = [
     "of_superusers",
     "of_user",
     "search",
+    "wrong_passwords",
 ]

@@ -270,7 +270,10 @@ def test_sign_out_of_an_ended_device(hers, phone, alice):
     assert_accessible(hers)
 
 
-@pytest.mark.parametrize("address", ["/account/", "/account/data", "/account/delete"])
+@pytest.mark.parametrize(
+    "address",
+    ["/account/", "/account/activity/", "/account/names", "/account/data", "/account/delete"],
+)
 def test_account(hers, address):
     hers.goto(address)
     assert_accessible(hers)

@@ -2,23 +2,29 @@
 
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import NestedObjects
 from django.db import router
 from django.db.models import Model, QuerySet
 from django.utils.text import capfirst
 
+from accounts.history import OF_OWN_NAMES
 from tokens.models import IssuedToken
 
 Found = tuple[list[Any], dict[str, int], set[str], list[str]]
 
 
 class NestedWithoutDevices(NestedObjects):
-    """Django's collector of what goes along, without the devices, of which there may be many."""
+    """Django's collector of what goes along, without what needs no permission.
+
+    That is the devices, of which there may be many, and what people changed of their own names.
+    """
 
     def related_objects(self, related_model, related_fields, objs):
         if related_model is IssuedToken:
             return IssuedToken.objects.none()
-        return super().related_objects(related_model, related_fields, objs)
+        found = super().related_objects(related_model, related_fields, objs)
+        return found.exclude(OF_OWN_NAMES) if related_model is LogEntry else found
 
 
 def deleted_with(users: QuerySet | list, request: Any, admin_site: Any) -> Found:

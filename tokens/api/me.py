@@ -1,24 +1,19 @@
 """The API of the person who is signed in."""
 
-from copy import copy
-
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, serializers
 from rest_framework.response import Response
 
-from accounts import throttling
 from accounts.models import User
+from accounts.names import change_names
 from accounts.permissions import credential_of
 from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import (
     PasswordField,
-    UniqueNames,
     UsernameField,
     UserSerializer,
-    save_unique,
     validate_new_password,
 )
-from accounts.verification import send_verification, tell_of_new_names
 from tokens import flows
 from tokens.api.sign_in import PairSerializer, renewed
 from tokens.notices import origin_of
@@ -38,7 +33,7 @@ class PasswordSerializer(CurrentPasswordSerializer):
         return attrs
 
 
-class ProfileSerializer(CurrentPasswordSerializer, UniqueNames, serializers.ModelSerializer):
+class ProfileSerializer(CurrentPasswordSerializer, serializers.ModelSerializer):
     """A change of the person's own username or email address. It needs the current password."""
 
     required_in_patch = ("current_password",)
@@ -86,19 +81,15 @@ class MeView(generics.GenericAPIView):
         A new address counts once the person opens the link that is mailed to it. If the present
         address is not verified, sending it again asks for another link.
         """
-        user, origin = request.user, origin_of(credential_of(request))
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        changes = serializer.validated_data
-        names = {"username", "email"} & changes.keys()
-        if any(changes[name] != getattr(user, name) for name in names):
-            throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
-        serializer.check_names(user.pk)
-        if changes.get("username", user.username) != user.username:
-            former, user.username = copy(user), changes["username"]
-            save_unique(user, update_fields=["username"])
-            tell_of_new_names(former, user, origin)
-        email = changes.get("email", user.email)
-        if email != user.email or ("email" in changes and user.email_verified_at is None):
-            send_verification(user, email, origin)
-        return Response(UserSerializer(user).data)
+        given, device = serializer.validated_data, credential_of(request)
+        change_names(
+            request.user,
+            username=given.get("username"),
+            email=given.get("email"),
+            address=request.META.get("REMOTE_ADDR", ""),
+            device=device.pk,
+            origin=origin_of(device),
+        )
+        return Response(UserSerializer(request.user).data)

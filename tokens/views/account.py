@@ -10,11 +10,16 @@ from django.http import JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.views import View
+from rest_framework.exceptions import NotAuthenticated
 
+from accounts.exceptions import EmailTaken, UsernameTaken
+from accounts.history import OF_OWN_NAMES
 from accounts.models import User
+from accounts.names import change_names
 from accounts.serializers import UserSerializer
 from accounts.verification import send_verification
 from tokens import flows
+from tokens.forms import NamesForm
 from tokens.models import IssuedToken
 from tokens.notices import origin_of
 from tokens.step_up import StepUpForm, renew
@@ -40,6 +45,61 @@ class AccountView(View):
             send_verification(user, user.email)
             messages.success(request, f"A link is on its way to {user.email}.")
         return redirect("account")
+
+
+@method_decorator(login_required, name="dispatch")
+class NamesView(View):
+    """Change the username or the email address, as `PATCH /api/v1/me` does."""
+
+    def get(self, request):
+        names = {"username": request.user.username, "email": request.user.email}
+        return self._page(request, NamesForm(initial=names, device=request.device))
+
+    def post(self, request):
+        form = NamesForm(request.POST, device=request.device)
+        if form.is_valid() and self._change(request, form):
+            return redirect("account")
+        return self._page(request, form)
+
+    def _change(self, request, form: NamesForm) -> bool:
+        """Change what differs, and tell the person. Put an error on the form if it is taken."""
+        user = User.objects.filter(pk=request.user.pk).first()
+        if user is None:
+            raise flows.Refused("token_invalid")
+        changes = {
+            name: form.cleaned_data[name]
+            for name in ("username", "email")
+            if form.cleaned_data[name] != getattr(user, name)
+        }
+        try:
+            change_names(
+                user,
+                **changes,
+                address=request.META.get("REMOTE_ADDR", ""),
+                device=request.device.pk,
+                origin=origin_of(request.device),
+            )
+        except UsernameTaken as taken:
+            form.add_error("username", str(taken.detail))
+        except EmailTaken as taken:
+            form.add_error("email", str(taken.detail))
+        except NotAuthenticated:
+            raise flows.Refused("token_invalid") from None
+        else:
+            self._tell(request, changes)
+        return not form.errors
+
+    def _tell(self, request, changes: dict[str, str]) -> None:
+        if "username" in changes:
+            messages.success(request, f"Your username is {changes['username']} from now on.")
+        if "email" in changes:
+            sent = f"A link is on its way to {changes['email']}."
+            messages.success(request, f"{sent} The address counts once you open it.")
+        if not changes:
+            messages.info(request, "Nothing was changed.")
+
+    def _page(self, request, form: NamesForm):
+        return form.mark(render(request, "accounts/names.html", {"form": form}))
 
 
 @method_decorator(login_required, name="dispatch")
@@ -75,7 +135,7 @@ class DeleteView(View):
             raise flows.Refused("token_invalid")
         if user.is_last_superuser():
             form.add_error(None, "You are the last superuser, who cannot be removed.")
-        elif LogEntry.objects.filter(user=user).exists():
+        elif LogEntry.objects.filter(user=user).exclude(OF_OWN_NAMES).exists():
             form.add_error(None, "What you did as staff stays on record: ask to be deactivated.")
         if form.errors:
             return self._page(request, form)

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tokens.views import account, devices, sign_in
+from tokens.views import account, activity, devices, sign_in
 
 urlpatterns = [
     path("devices/", devices.DevicesView.as_view(), name="devices"),
@@ -22,6 +22,8 @@ urlpatterns = [
         name="password_reset_confirm",
     ),
     path("account/", account.AccountView.as_view(), name="account"),
+    path("account/activity/", activity.ActivityView.as_view(), name="activity"),
+    path("account/names", account.NamesView.as_view(), name="names"),
     path("account/data", account.DataView.as_view(), name="account_data"),
     path("account/delete", account.DeleteView.as_view(), name="account_delete"),
 ]
