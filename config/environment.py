@@ -23,6 +23,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOST = re.compile(r"\.?(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 SENDER = re.compile(r"""(?:"[^"\\]*"|[^<>:;,@"]*)\s*<([^<>\s]+)>|([^<>:;,\s]+)""")
 WIDEST = {4: 8, 6: 7}  # the shortest prefix of a network of proxies: 10.0.0.0/8, fc00::/7
+REASONS = ["Reported lost.", "Reported stolen.", "You left the company.", "Looked wrong to us."]
 LOCAL = [".localhost", "127.0.0.1", "[::1]"]  # Django allows these hosts with DEBUG on
 
 
@@ -50,6 +51,16 @@ def contact(name: str) -> str:
     if len(value) > 200 or not value.isprintable():
         raise ImproperlyConfigured(f"{name} must be one printable line of at most 200 characters")
     return value
+
+
+def reasons(name: str) -> list[str]:
+    """The variable `name`: 1 to 10 texts of at most 200 characters, separated by semicolons."""
+    found = [item.strip() for item in env.str(name, "").split(";") if item.strip()] or REASONS
+    if len(found) > 10 or not all(len(item) <= 200 and item.isprintable() for item in found):
+        raise ImproperlyConfigured(
+            f"{name} must be at most 10 printable texts of at most 200 characters, text; text"
+        )
+    return found
 
 
 def words(name: str, read: Callable[[str], Any] = str) -> list[Any]:

@@ -28,6 +28,7 @@ SITE_URL = environment.site(
     "SITE_URL", "http://127.0.0.1:8000" if DEBUG else "", ALLOWED_HOSTS, debug=DEBUG
 )
 SUPPORT_CONTACT = environment.contact("SUPPORT_CONTACT")
+REVOKE_REASONS = environment.reasons("REVOKE_REASONS")
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -117,9 +118,7 @@ SECRET_KEY = environment.secret("SECRET_KEY", _development.secret_key if _develo
 
 _signing_keys_file = env.path("JWT_SIGNING_KEYS_FILE", None)
 JWT_SIGNING_KEYS = read_signing_keys(
-    env.str("JWT_SIGNING_KEYS", ""),
-    _signing_keys_file,
-    _development,
+    env.str("JWT_SIGNING_KEYS", ""), _signing_keys_file, _development
 )
 JWT_ISSUER = environment.text("JWT_ISSUER", SITE_URL)
 JWT_AUDIENCE = environment.text("JWT_AUDIENCE", SITE_URL)

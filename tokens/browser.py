@@ -93,18 +93,20 @@ def pop_signed_out(request: HttpRequest) -> dict[str, Any] | None:
 
 
 def hold_note(request: HttpRequest) -> None:
-    """Keep the note that was typed on this page while its writer signs in again."""
-    note = clean_text(request.POST.get("note", ""), NOTE_LENGTH)
-    if note:
-        request.session[NOTE_KEY] = {"page": request.get_full_path(), "note": note}
+    """Keep the note and reason that were typed on this page while their writer signs in again."""
+    typed = {
+        name: clean_text(request.POST.get(name, ""), NOTE_LENGTH) for name in ("note", "reason")
+    }
+    if any(typed.values()):
+        request.session[NOTE_KEY] = {"page": request.get_full_path(), **typed}
 
 
-def pop_note(request: HttpRequest) -> str:
-    """The note that was kept for this page, or "". The session forgets it."""
+def pop_note(request: HttpRequest) -> dict[str, str]:
+    """The note and reason that were kept for this page, or {}. The session forgets them."""
     held = request.session.get(NOTE_KEY)
     if held is None or held["page"] != request.get_full_path():
-        return ""
-    return request.session.pop(NOTE_KEY)["note"]
+        return {}
+    return request.session.pop(NOTE_KEY)
 
 
 def _load_device(request: HttpRequest) -> IssuedToken | None:

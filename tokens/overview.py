@@ -55,9 +55,9 @@ def _overview() -> dict[str, Any]:
         "days": DailyCount.objects.recent(),
         # Only the columns that the page shows, so that no hash gets into the cache.
         "alarms": list(
-            alarms.order_by("-alarm_at").values("pk", "user__username", "alarm_at", "alarm_ip")[
-                :MAX_ALARMS
-            ]
+            alarms.order_by("-alarm_at").values(
+                "pk", "user__username", "user__email", "alarm_at", "alarm_ip"
+            )[:MAX_ALARMS]
         ),
     }
 

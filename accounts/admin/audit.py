@@ -3,6 +3,7 @@ from django.contrib.admin.models import LogEntry
 from django.utils.html import format_html
 
 from accounts.admin.lists import ReadOnlyAdmin
+from accounts.admin.times import moment
 from accounts.models import User
 
 
@@ -14,7 +15,13 @@ class LogEntryAdmin(ReadOnlyAdmin):
     refuses to delete an account that has some. Staff deactivate it instead.
     """
 
-    list_display = ["action_time", "user", "content_type", "shown_object", "shown_message"]
+    list_display = [
+        moment("action_time", "when"),
+        "user",
+        "content_type",
+        "shown_object",
+        "shown_message",
+    ]
     list_select_related = ["user", "content_type"]
     search_fields = ["user"]  # shows the search box; `get_search_results` does the search
     search_help_text = "Username or verified email address of the member of staff, in full"

@@ -2,10 +2,12 @@
 
 from django.contrib import admin, messages
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.exceptions import EmptyResultSet
 from django.core.paginator import Paginator
+from django.shortcuts import redirect
 from django.utils.functional import cached_property
 
 FILTER_LOOKUPS = ("exact", "isnull", "gte", "lt")  # which Django's filters of a field use
@@ -86,9 +88,12 @@ class LargeListAdmin(admin.ModelAdmin):
         return lookup in allowed
 
     def changelist_view(self, request, extra_context=None):
-        """Say so when Django has led back here from a filter that could not be used."""
+        """Say so when a filter could not be used, and when an action has nothing to run on."""
         if ERROR_FLAG in request.GET:
             messages.warning(request, "That filter cannot be used here, so it is left out.")
+        if "index" in request.POST and ACTION_CHECKBOX_NAME not in request.POST:
+            messages.warning(request, "Nothing is ticked. Tick what you mean, then press Go.")
+            return redirect(request.get_full_path())
         return super().changelist_view(request, extra_context)
 
     def get_changelist(self, request, **kwargs):

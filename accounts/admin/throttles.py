@@ -1,12 +1,14 @@
 import logging
-from datetime import datetime
 
 from django.contrib import admin, messages
 from django.db.models import Q
+from django.utils.html import format_html
 
 from accounts import throttling
 from accounts.admin.lists import ReadOnlyAdmin
+from accounts.admin.times import moment
 from accounts.models import Throttle, ThrottleQuerySet
+from accounts.templatetags.times import exact
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +29,21 @@ class ThrottleAdmin(ReadOnlyAdmin):
     The app that knows the devices of superusers registers a subclass.
     """
 
-    list_display = ["what", "count", "last_attempt", "lock"]
+    list_display = ["what", "count", moment("counted_at", "last attempt"), "lock"]
     list_filter = [LockedFilter, "kind"]
     search_fields = ["kind"]  # shows the search box; `get_search_results` does the search
     search_help_text = (
         "Username, email address, network address or device id, in full: the list knows them only "
         "when it is told"
     )
-    fields = ["kind", "count", "counted_at", "locked_until", "expires_at"]
+    fields = [
+        "kind",
+        "count",
+        moment("counted_at", "last attempt"),
+        moment("locked_until", "locked until"),
+        moment("expires_at", "forgotten"),
+    ]
+    readonly_fields = fields[2:]
     actions = ["lift"]
 
     def get_search_results(self, request, queryset, search_term):
@@ -66,18 +75,12 @@ class ThrottleAdmin(ReadOnlyAdmin):
     def what(self, throttle):
         return throttle.get_kind_display()
 
-    @admin.display(description="last try")
-    def last_attempt(self, throttle):
-        return in_utc(throttle.counted_at)
-
     @admin.display(description="locked")
     def lock(self, throttle):
-        return f"until {in_utc(throttle.locked_until)}" if throttle.is_locked() else "no"
+        if not throttle.is_locked():
+            return "no"
+        return format_html("until {}", exact(throttle.locked_until))
 
 
 def may_lift(request) -> bool:
     return request.user.has_perm("accounts.lift_throttle")
-
-
-def in_utc(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

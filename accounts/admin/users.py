@@ -14,11 +14,13 @@ from django.utils.html import format_html
 
 from accounts import throttling
 from accounts.admin.lists import LargeListAdmin
-from accounts.admin.throttles import in_utc, may_lift
+from accounts.admin.throttles import may_lift
+from accounts.admin.times import moment
 from accounts.forms import PasswordResetForm, UniqueEmail
 from accounts.letters import by_staff
 from accounts.models import Role, User
 from accounts.proof import ProofAdmin, ProofForm
+from accounts.templatetags.times import exact
 from accounts.verification import send_verification, tell_of_new_names
 
 MAX_LINKS = 100  # reset links that one request sends
@@ -43,6 +45,7 @@ class UserForm(ProofForm, UniqueEmail, forms.ModelForm):
         model = User
         fields = ["username", "email", "is_active", "is_staff", "is_superuser", "roles"]
         field_classes = {"username": auth_forms.UsernameField}
+        help_texts = {"username": ""}  # the page is read more often than it is written
 
     def clean_roles(self):
         roles = self.cleaned_data["roles"]
@@ -112,6 +115,8 @@ def find_users(request, term: str) -> list[int]:
     If there are more, a message on the page says so.
     """
     found, more = User.objects.first_starting_with(term, MAX_FOUND)
+    if not found and request.method == "GET":
+        messages.warning(request, f"No username or email address starts with “{term}”.")
     if more and request.method == "GET":
         more_than = f"More than {MAX_FOUND} users start with that"
         messages.warning(request, f"{more_than}, and only the first are searched.")
@@ -122,24 +127,29 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
     form = UserForm
     add_form = UserCreationForm
     add_form_template = None
-    list_display = ["username", "email", "is_active", "is_staff", "last_login"]
+    list_display = [
+        "username",
+        "email",
+        "is_active",
+        "is_staff",
+        moment("last_login", "last sign-in"),
+    ]
     list_filter = ["is_active", "is_staff", "is_superuser", RoleFilter]
     search_fields = ["username", "email"]
     search_help_text = "Start of a username or email address"
     ordering = sortable_by = ["username"]
     filter_horizontal = ["roles"]
-    readonly_fields = [
-        "email_verified_at",
-        "password_changed_at",
-        "last_login",
-        "date_joined",
-        "login_lock",
+    times = [
+        moment("last_login", "last sign-in"),
+        moment("password_changed_at", "password changed"),
+        moment("date_joined", "joined"),
     ]
+    readonly_fields = ["email_verified", "login_lock", *times]
     actions = ["send_reset_link"]
     fieldsets = [
-        (None, {"fields": ["username", "email", "email_verified_at"]}),
-        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles", "login_lock"]}),
-        ("Dates (UTC)", {"fields": ["last_login", "password_changed_at", "date_joined"]}),
+        (None, {"fields": ["username", "email", "email_verified", "login_lock"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles"]}),
+        ("Dates", {"fields": times}),
     ]
     add_fieldsets = [
         (
@@ -242,6 +252,12 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         }
         return TemplateResponse(request, "admin/accounts/lift.html", context)
 
+    @admin.display(description="email verified")
+    def email_verified(self, user):
+        if user.email_verified_at is None:
+            return "no: the only mail they get is the link to confirm it"
+        return format_html("yes, on {}", exact(user.email_verified_at))
+
     @admin.display(description="locks on signing in")
     def login_lock(self, user):
         locks = list(throttling.of_user(user).locked().order_by("-locked_until"))
@@ -250,7 +266,7 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         url = reverse("admin:accounts_user_lift", args=[user.pk])
         link = format_html(' · <a href="{}">Lift</a>', url) if user.shows_lift else ""
         count = "one lock" if len(locks) == 1 else f"{len(locks)} locks"
-        return format_html("{}, until {}{}", count, in_utc(locks[0].locked_until), link)
+        return format_html("{}, until {}{}", count, exact(locks[0].locked_until), link)
 
     @admin.action(description="Send a password reset link", permissions=["change"])
     def send_reset_link(self, request, queryset):

@@ -808,7 +808,7 @@ def test_page_of_the_user_shows_the_lock_and_lifts_it(browser, support, sign_in,
     assert lift in tab.get(page).content.decode()
 
     asked = tab.get(lift)
-    assert "5 tries, locked until" in asked.content.decode()
+    assert "5 attempts, locked until" in asked.content.decode()
     assert sign_in("alice", PASSWORD).status_code == 429
     done = tab.post(lift, follow=True).content.decode()
 

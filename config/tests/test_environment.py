@@ -136,6 +136,7 @@ TABLE = {
     "SESSION_COOKIE_SECURE": switch("config.W006"),
     "PASSWORD_CONTEXT_WORDS": any_text("No more words."),
     "SUPPORT_CONTACT": any_text("Nobody is named.") | {"huge": ("x" * 201, STOPS)},
+    "REVOKE_REASONS": any_text("The built-in reasons.") | {"huge": ("x" * 201, STOPS)},
     "JWT_ISSUER": any_text(STOPS) | {"huge": ("x" * 201, STOPS)},
     "JWT_AUDIENCE": any_text(STOPS) | {"huge": ("x" * 201, STOPS)},
     "SITE_URL": stopping(
@@ -277,6 +278,9 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"SUPPORT_CONTACT": "Ana\u2019s desk, +49 30 1234"}, "", "A person and a phone."),
         ({"SUPPORT_CONTACT": "ana@example.org\nBcc: bob"}, "SUPPORT_CONTACT", STOPS),
         ({"SUPPORT_CONTACT": "\u202eana@example.org"}, "SUPPORT_CONTACT", STOPS),
+        ({"REVOKE_REASONS": "Lost.; Stolen, so you said.;"}, "", "Two texts."),
+        ({"REVOKE_REASONS": "x;" * 11}, "REVOKE_REASONS", STOPS),
+        ({"REVOKE_REASONS": "Lost.; Sto\u202elen."}, "REVOKE_REASONS", STOPS),
         ({"DATABASE_URL": f"nonsense://user:{SECRET}@host/name"}, "DATABASE_URL", STOPS),
         ({"DATABASE_URL": f"postgres://u:{SECRET}@host:port/name"}, "DATABASE_URL", STOPS),
         ({"EMAIL_URL": f"nonsense://user:{SECRET}@host"}, "EMAIL_URL", STOPS),

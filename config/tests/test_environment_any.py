@@ -23,6 +23,7 @@ READERS = {
     "duration": lambda: environment.duration(NAME, SECOND, minimum=SECOND, maximum=SECOND),
     "text": lambda: environment.text(NAME, "x"),
     "contact": lambda: environment.contact(NAME),
+    "reasons": lambda: environment.reasons(NAME),
     "words": lambda: environment.words(NAME),
     "hosts": lambda: environment.hosts(NAME),
     "networks": lambda: environment.networks(NAME),

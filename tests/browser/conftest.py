@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.cache import cache
 
-from tests.plugins.guestlist import PASSWORD
+from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 
 # How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
-EXPECTED = 105
+EXPECTED = 117
 
 PATIENCE = 30_000  # milliseconds until what does not happen has failed
 
@@ -98,3 +98,37 @@ def sign_in(tab, user, address="/login"):
     tab.get_by_label("Username or email address").fill(user.username)
     tab.get_by_label("Password").fill(PASSWORD)
     tab.get_by_role("button", name="Sign in").click()
+
+
+# Support, and somebody who calls
+
+
+@pytest.fixture
+def ann(alice):
+    """Somebody whose e-mail address begins unlike her username."""
+    type(alice).objects.filter(pk=alice.pk).update(email="ann.miller@example.org")
+    return alice
+
+
+@pytest.fixture
+def laptop(api, ann):
+    return api(ann, headers={"user-agent": FIREFOX})
+
+
+@pytest.fixture
+def phone(api, ann):
+    return api(ann, headers={"user-agent": IPHONE})
+
+
+@pytest.fixture
+def at_work(open_tab, support):
+    """`at_work(options)` is a tab in which support is on the front page of the admin."""
+    from playwright.sync_api import expect
+
+    def open_it(options):
+        tab = open_tab(**options)
+        sign_in(tab, support, "/admin/")
+        expect(tab.get_by_role("heading", name="Administration")).to_be_visible()
+        return tab
+
+    return open_it

@@ -24,6 +24,9 @@ class Mouse:
     def press(self, target):
         target.click()
 
+    def choose(self, target):
+        target.check()
+
     def write(self, target, text):
         target.fill(text)
 
@@ -40,6 +43,12 @@ class Keyboard:
     def press(self, target):
         self.go_to(target)
         self.tab.keyboard.press("Enter")
+
+    def choose(self, target):
+        """One of several radio buttons: Tab leads to the chosen one, the arrows to the others."""
+        self.go_to(self.tab.locator("input[type=radio]:checked"))
+        while not target.is_checked():
+            self.tab.keyboard.press("ArrowUp")
 
     def write(self, target, text):
         self.go_to(target)

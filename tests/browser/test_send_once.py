@@ -37,6 +37,7 @@ def test_pressing_twice_in_the_admin_revokes_once(tab, root, alice, api):
     sign_in(tab, root, "/admin/")
     tab.goto(f"/admin/tokens/issuedtoken/{phone.device.pk}/revoke/")
     posts = count_posts(tab)
+    tab.get_by_label("Reported lost.").check()
     tab.get_by_role("button", name="Revoke").dblclick()
     messages = tab.locator(".messagelist li")
     expect(messages).to_have_text(["1 device was revoked."])

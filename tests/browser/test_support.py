@@ -8,47 +8,23 @@ from playwright.sync_api import expect
 
 from accounts.models import User
 from accounts.tests.admin import url_of
-from tests.browser.conftest import sign_in
 from tests.browser.hands import Keyboard, Mouse
+from tests.browser.support import (
+    DESK,
+    STOLEN,
+    assert_ended,
+    button,
+    counting,
+    end_stolen_phone,
+)
 from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 from tokens.models import IssuedToken
 from tokens.tests.admin import DEVICES, make_devices
 
-DESK = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 360, "height": 640}, "java_script_enabled": False}
 NOTE = "You told us that this phone was stolen. Call 555."
 THIEVES = "203.0.113.7"
 INCIDENT = f"{DEVICES}incident/"
-
-
-@pytest.fixture
-def ann(alice):
-    """Somebody whose e-mail address begins unlike her username."""
-    User.objects.filter(pk=alice.pk).update(email="ann.miller@example.org")
-    return alice
-
-
-@pytest.fixture
-def laptop(api, ann):
-    return api(ann, headers={"user-agent": FIREFOX})
-
-
-@pytest.fixture
-def phone(api, ann):
-    return api(ann, headers={"user-agent": IPHONE})
-
-
-@pytest.fixture
-def at_work(open_tab, support):
-    """`at_work(options)` is a tab in which support is on the front page of the admin."""
-
-    def open_it(options):
-        tab = open_tab(**options)
-        sign_in(tab, support, "/admin/")
-        expect(tab.get_by_role("heading", name="Administration")).to_be_visible()
-        return tab
-
-    return open_it
 
 
 def note_pages(tab):
@@ -64,75 +40,32 @@ def note_pages(tab):
     return pages
 
 
-def button(tab, name):
-    return tab.get_by_role("button", name=name, exact=True)
-
-
-def assert_ended(client, note, reason="staff"):
-    answer = client.get("me")
-    assert answer.status_code == 401
-    body = answer.json()
-    assert (body["code"], body["reason"], body["note"]) == ("device_revoked", reason, note)
-
-
 # Half a minute: somebody calls, whose phone is gone
 
 
-def find_by_email(tab, hands):
-    hands.write(tab.get_by_label("Find a person's devices"), "ann.m")
-    hands.press(button(tab, "Find"))
-    expect(tab.get_by_role("table").get_by_role("link", name="bob", exact=True)).to_have_count(0)
-    expect(tab.get_by_role("table").get_by_role("link", name="alice", exact=True)).to_have_count(2)
+@pytest.mark.parametrize(
+    ("hands", "options"),
+    [(Mouse, DESK), (Keyboard, DESK), (Mouse, PHONE)],
+    ids=["mouse", "keyboard", "phone-no-javascript"],
+)
+def test_a_stolen_phone_is_ended_in_four_presses_and_one_field(
+    at_work, laptop, phone, api, bob, hands, options
+):
+    api(bob, headers={"user-agent": IPHONE})
+    tab = at_work(options)
+    pages, its = note_pages(tab), counting(hands)(tab)
 
+    end_stolen_phone(tab, its)
 
-def revoke_with_note(tab, hands):
-    expect(tab.get_by_role("main").get_by_role("listitem")).to_contain_text("Safari on iPhone")
-    hands.write(tab.get_by_label("Note, shown to the person"), NOTE)
-    hands.press(button(tab, "Revoke"))
     expect(tab.get_by_text("1 device was revoked.")).to_be_visible()
-
-
-@pytest.mark.parametrize("hands", [Mouse, Keyboard])
-def test_a_stolen_phone_is_ended_in_three_presses(at_work, laptop, phone, api, bob, hands):
-    api(bob, headers={"user-agent": IPHONE})
-    tab = at_work(DESK)
-    pages, its = note_pages(tab), hands(tab)
-
-    find_by_email(tab, its)
-    its.press(tab.get_by_role("link", name="Revoke Safari on iPhone of alice"))
-    assert phone.get("me").status_code == 200
-    revoke_with_note(tab, its)
-
-    assert_ended(phone, NOTE)
+    assert (its.presses, its.fields) == (4, 1)
+    assert_ended(phone, STOLEN)
     assert laptop.get("me").status_code == 200
-    assert pages == [
-        ("GET", DEVICES),
-        ("GET", url_of(phone.device, "revoke")),
-        ("GET", DEVICES),
-    ]
-    expect(tab.get_by_role("textbox", name="Search")).to_have_value("ann.m")
-
-
-def test_a_stolen_phone_is_ended_from_a_phone_without_scripts(at_work, laptop, phone, api, bob):
-    """In four presses: the list is wider than the screen, so the way leads over the device."""
-    api(bob, headers={"user-agent": IPHONE})
-    tab = at_work(PHONE)
-    pages, its = note_pages(tab), Mouse(tab)
-
-    find_by_email(tab, its)
-    its.press(tab.get_by_role("link", name="Safari on iPhone", exact=True))
-    its.press(tab.get_by_role("link", name="Revoke Safari on iPhone of alice"))
-    revoke_with_note(tab, its)
-
-    assert_ended(phone, NOTE)
-    assert laptop.get("me").status_code == 200
-    assert [path for _, path in pages] == [
-        DEVICES,
-        url_of(phone.device),
-        url_of(phone.device, "revoke"),
-        url_of(phone.device),
-    ]
-    expect(tab.get_by_role("main")).to_contain_text(f'(support) with the note "{NOTE}"')
+    person = url_of(laptop.device.user)
+    assert [path for _, path in pages] == [person, url_of(phone.device, "revoke"), person]
+    ended = tab.get_by_role("table", name="Ended devices of alice").get_by_role("row").nth(1)
+    for fact in ("Safari on iPhone", "revoked by staff", "support", STOLEN):
+        expect(ended).to_contain_text(fact)
 
 
 # The worst day: a network signs in with stolen passwords

@@ -75,7 +75,7 @@ def revoke_shown(page, url, data=None):
     shown = re.search(r'name="shown" value="([^"]*)"', asked.content.decode())
     if shown is None:
         return asked
-    return page.post(url, {**data, "confirmed": "yes", "shown": shown[1]})
+    return page.post(url, {"note": "A note.", **data, "confirmed": "yes", "shown": shown[1]})
 
 
 @contextmanager

@@ -584,7 +584,8 @@ def test_address_that_is_none_costs_the_mail_alone(
 ):
     her, desk = eve(TEXTS[name]), browser(root)
     with django_capture_on_commit_callbacks(execute=True):
-        answer = submit(desk, f"{ADMIN}{her.phone.device.pk}/revoke/", **CONFIRMED)
+        url = f"{ADMIN}{her.phone.device.pk}/revoke/"
+        answer = submit(desk, url, note="Lost.", **CONFIRMED)
     assert answer.status_code == 302
     assert her.phone.device.revoked_reason == "staff"
 

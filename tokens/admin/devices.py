@@ -4,18 +4,21 @@ from django.contrib import admin, messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.db.models import Q, Value
-from django.http import Http404
+from django.http import Http404, QueryDict
+from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
 from django.urls import path, reverse
-from django.utils.html import format_html
 
 from accounts.admin.lists import LargeChangeList, LargeListAdmin
+from accounts.admin.times import moment
+from accounts.models import User
 from tokens import flows, stories
-from tokens.admin.display import ago, revoke_link, story
+from tokens.admin.display import ago, person, revoke_link, state, story
 from tokens.admin.export import csv_response, json_response
-from tokens.admin.filters import OSFilter, ReasonFilter, StateFilter, search
+from tokens.admin.filters import OSFilter, ReasonFilter, StateFilter, parse_term, search
 from tokens.admin.incident import IncidentPage
 from tokens.admin.revocation import RevokePages
+from tokens.browser import get_device
 from tokens.forms import DeviceForm
 from tokens.models import IssuedToken, State
 from tokens.step_up import ask_for_proof
@@ -62,7 +65,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
         (None, {"fields": ["name", "client", "owner", "kind", "shown_state", "revoke"]}),
         ("Story", {"fields": ["story", "told"]}),
         (
-            "Where and when (UTC)",
+            "Where and when",
             {
                 "fields": [
                     "id",
@@ -70,23 +73,25 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
                     "ip_address",
                     "last_ip",
                     "location",
-                    "created_at",
-                    "authenticated_at",
-                    "last_seen_at",
-                    "idle_at",
-                    "expires_at",
+                    moment("created_at", "signed in"),
+                    moment("authenticated_at", "password last given"),
+                    moment("last_seen_at", "last seen"),
+                    moment("idle_at", "idle from"),
+                    moment("expires_at", "ends"),
                 ]
             },
         ),
     ]
 
     def get_queryset(self, request):
-        """Devices with their state, and with `touchable`.
+        """Devices with their state, with `touchable` and with `is_own`.
 
-        It says whether this member of staff may touch the user of the device.
+        The first says whether this member of staff may touch the user of the device, the second
+        whether they use this device now.
         """
         touchable = Q(user__is_superuser=False) | Q(Value(request.user.is_superuser))
-        return super().get_queryset(request).with_state().annotate(touchable=touchable)
+        devices = super().get_queryset(request).with_state()
+        return devices.annotate(touchable=touchable, is_own=Q(pk=get_device(request).pk))
 
     def get_ordering(self, request):
         """The newest sign-in first; expired and idle devices in the order of their end.
@@ -101,7 +106,7 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or (obj.state == State.LIVE and self.may_revoke(request, obj.user)):
+        if obj is None or (self.revoke(obj) and self.has_revoke_permission(request)):
             return fieldsets
         (title, first), *others = fieldsets
         fields = [field for field in first["fields"] if field != "revoke"]
@@ -122,7 +127,9 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def get_urls(self):
         incident = self.admin_site.admin_view(self.incident_view)
         revoke = self.admin_site.admin_view(self.revoke_view)
+        find = self.admin_site.admin_view(self.find_view)
         return [
+            path("find/", find, name="tokens_issuedtoken_find"),
             path("incident/", incident, name="tokens_issuedtoken_incident"),
             path("<path:object_id>/revoke/", revoke, name="tokens_issuedtoken_revoke"),
             *super().get_urls(),
@@ -153,6 +160,18 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
     def has_purge_permission(self, request):
         return request.user.has_perm("tokens.delete_issuedtoken")
 
+    def find_view(self, request):
+        """Lead to the page of the person who is meant, or to the list of all who may be."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        term = parse_term(request.GET.get("q", ""))
+        if not isinstance(term, str) or not request.user.has_perm("accounts.view_user"):
+            return _to_list("tokens_issuedtoken", request.GET.get("q", ""))
+        found, _ = User.objects.first_starting_with(term, 2)
+        if len(set(found)) == 1:
+            return redirect("admin:accounts_user_change", found[0])
+        return _to_list("accounts_user", term)
+
     def revoke_view(self, request, object_id):
         device = self.get_object(request, object_id)
         if device is None:
@@ -160,13 +179,16 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
         if not request.user.may_touch(device.user):
             raise PermissionDenied
         filters = self.get_preserved_filters(request)
-        if filters:
+        if "from_person" in request.GET:
+            back = reverse("admin:accounts_user_change", args=[device.user_id])
+        elif filters:
             context = {"preserved_filters": filters, "opts": self.opts}
             back = add_preserved_filters(context, reverse("admin:tokens_issuedtoken_changelist"))
         else:
             back = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
         devices = IssuedToken.objects.filter(pk=device.pk)
-        return self.confirm_revoke(request, devices, back=back, user=device.user)
+        ended = None if device.state == State.LIVE else device
+        return self.confirm_revoke(request, devices, back=back, user=device.user, ended=ended)
 
     @admin.action(description="Revoke the selected devices", permissions=["revoke"])
     def revoke_selected(self, request, queryset):
@@ -197,15 +219,11 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     @admin.display(description="user")
     def owner(self, device):
-        url = reverse("admin:accounts_user_change", args=[device.user_id])
-        return format_html('<a href="{}">{}</a>', url, device.user)
+        return person(device.user)
 
     @admin.display(description="state")
     def shown_state(self, device):
-        if device.state != State.REVOKED:
-            return f"{device.state}, another client" if device.alarm else device.state
-        text = stories.ended_text(device)
-        return text if text.startswith("revoked") else f"revoked: {text}"
+        return state(device, is_own=device.is_own)
 
     @admin.display(description="address")
     def address(self, device):
@@ -229,6 +247,12 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     @admin.display(description="revoke")
     def revoke(self, device):
-        if device.state != State.LIVE or not device.touchable:
+        if device.state != State.LIVE or device.is_own or not device.touchable:
             return ""
         return revoke_link(device, getattr(device, "list_filters", ""))
+
+
+def _to_list(name: str, term: str):
+    query = QueryDict(mutable=True)
+    query["q"] = term
+    return redirect(f"{reverse(f'admin:{name}_changelist')}?{query.urlencode()}")

@@ -1,31 +1,59 @@
 """HTML that several pages of the admin show about a device."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 
+from accounts.models import User
+from accounts.templatetags.times import clock, exact, time_tag
 from tokens import stories
-from tokens.models import IssuedToken
+from tokens.models import IssuedToken, State
+
+OWN = "This is the device you use now."
+HALF_A_DAY = timedelta(hours=12)  # since then a time of day is the latest one
 
 
 def ago(time: datetime, now: datetime) -> str:
-    """ "3 hours ago", with the exact time (UTC) as its title."""
-    exact = f"{time:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', time.isoformat(), exact, stories.ago(time, now)
-    )
+    """ "3 hours ago", with the exact time as its title."""
+    return time_tag(time, stories.ago(time, now))
 
 
-def revoke_link(device: IssuedToken, filters: str = "") -> str:
-    """The link to revoke the device. It holds the filters of the list that it is in."""
+def state(device: IssuedToken, *, is_own: bool) -> str:
+    """The state in words and as a class for its colour, and whether staff use this device now."""
+    if device.state != State.REVOKED:
+        text = f"{device.state}, another client" if device.alarm else device.state
+    else:
+        text = stories.ended_text(device)
+        text = text if text.startswith("revoked") else f"revoked: {text}"
+    own = f" · {OWN}" if is_own else ""
+    return format_html('<span class="state {}">{}</span>{}', device.state, text, own)
+
+
+def person(user: User) -> str:
+    """Username and email address. The username is a link to the person's page."""
+    url = reverse("admin:accounts_user_change", args=[user.pk])
+    return format_html('<a href="{}">{}</a><br>{}', url, user, user.email)
+
+
+def revoke_link(device: IssuedToken, query: str = "") -> str:
+    """The link to revoke the device. Its query says where to go afterwards."""
     url = reverse("admin:tokens_issuedtoken_revoke", args=[device.pk])
     return format_html(
         '<a class="revoke" href="{}" aria-label="Revoke {} of {}">Revoke</a>',
-        f"{url}?{filters}" if filters else url,
+        f"{url}?{query}" if query else url,
         device,
         device.user,
     )
+
+
+def already(device: IssuedToken, staff: User) -> str:
+    """ "Already revoked by admin at 19:56: Reported lost." The device must not be live."""
+    if device.revoked_reason not in stories.BY_STAFF:
+        return format_html("Already ended: {}{}.", stories.ended_text(device), _when(device))
+    by = "you" if device.revoked_by_id == staff.pk else device.revoked_by_name or "staff"
+    note = f": {device.revoked_note}" if device.revoked_note else "."
+    return format_html("Already revoked by {}{}{}", by, _when(device), note)
 
 
 def story(device: IssuedToken) -> str:
@@ -33,10 +61,15 @@ def story(device: IssuedToken) -> str:
     told = sorted(
         (event for event in stories.events(device) if event[0]), key=lambda event: event[0]
     )
-    lines = [(_exact(time), " ".join(filter(None, words))) for time, *words in told]
+    lines = [(exact(time), " ".join(filter(None, words))) for time, *words in told]
     return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {}</li>", lines))
 
 
-def _exact(time: datetime) -> str:
-    text = f"{time:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html('<time datetime="{}">{}</time>', time.isoformat(), text)
+def _when(device: IssuedToken) -> str:
+    """ " at 19:56", or " on 29 Nov 2026, 19:56" if that is longer ago. "" if the row has no end."""
+    time = device.revoked_at
+    if time is None:
+        return ""
+    if device.now - time > HALF_A_DAY:
+        return format_html(" on {}", exact(time))
+    return format_html(" at {}", clock(time))

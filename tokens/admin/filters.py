@@ -1,6 +1,7 @@
 """The filters and the search of the admin's list of devices."""
 
 import uuid
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network
 
 from django.contrib import admin
@@ -58,17 +59,22 @@ def search(request, devices: IssuedTokenQuerySet, term: str) -> IssuedTokenQuery
     The term is a device's id, an IP address or a network. Otherwise it is the start of a username
     or an email address.
     """
+    parsed = parse_term(term)
+    if isinstance(parsed, uuid.UUID):
+        return devices.filter(pk=parsed)
+    if isinstance(parsed, str):
+        return devices.filter(user__in=find_users(request, parsed))
+    found = devices.filter(Q(ip_address__within=parsed) | Q(last_ip__within=parsed))
+    return found if _is_crowded(parsed) else _sort_when_found(found)
+
+
+def parse_term(term: str) -> uuid.UUID | IPv4Network | IPv6Network | str:
+    """The id of a device, an IP address or network; a text that is none of them is a name."""
     term = term.strip()
-    try:
-        return devices.filter(pk=uuid.UUID(term))
-    except ValueError:
-        pass
-    try:
-        network = parse_network(term)
-    except ValueError:
-        return devices.filter(user__in=find_users(request, term))
-    found = devices.filter(Q(ip_address__within=network) | Q(last_ip__within=network))
-    return found if _is_crowded(network) else _sort_when_found(found)
+    for parse in (uuid.UUID, parse_network):
+        with suppress(ValueError):
+            return parse(term)
+    return term
 
 
 def _is_crowded(network: IPv4Network | IPv6Network) -> bool:

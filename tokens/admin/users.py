@@ -1,15 +1,19 @@
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import Http404
+from django.template.loader import render_to_string
 from django.urls import path, reverse
-from django.utils.html import format_html, format_html_join
 
 from accounts.admin.users import UserAdmin
 from accounts.models import User
 from tokens.admin.deletion import deleted_with
-from tokens.admin.display import ago, revoke_link
 from tokens.admin.revocation import MAX_SHOWN, RevokePages
-from tokens.models import IssuedToken
+from tokens.browser import get_device
+
+DEVICES = [("Live devices", {"fields": ["devices"]}), ("Ended devices", {"fields": ["ended"]})]
 
 
 @admin.register(User)
@@ -18,10 +22,10 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
 
     fieldsets = [
         UserAdmin.fieldsets[0],
-        ("Devices", {"fields": ["devices"]}),
+        *DEVICES,
         *UserAdmin.fieldsets[1:],
     ]
-    readonly_fields = [*UserAdmin.readonly_fields, "devices"]
+    readonly_fields = [*UserAdmin.readonly_fields, "devices", "ended"]
 
     def get_urls(self):
         revoke = self.admin_site.admin_view(self.revoke_view)
@@ -31,17 +35,22 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         ]
 
     def get_object(self, request, object_id, from_field=None):
-        """The user, with `shows_revoke`: whether a Revoke link stands next to each device."""
+        """The user, with what their devices need to know of staff.
+
+        `shows_revoke` says whether a Revoke link stands next to each device. `staffs_device` is the
+        key of the device that staff use now.
+        """
         user = super().get_object(request, object_id, from_field)
         if user is not None:
             user.shows_revoke = self.may_revoke(request, user)
+            user.staffs_device = get_device(request).pk
         return user
 
     def get_fieldsets(self, request, obj=None):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or request.user.has_perm("tokens.view_issuedtoken"):
             return fieldsets
-        return [section for section in fieldsets if section[0] != "Devices"]
+        return [section for section in fieldsets if section not in DEVICES]
 
     def get_deleted_objects(self, objs, request):
         *found, protected = deleted_with(objs, request, self.admin_site)
@@ -56,44 +65,22 @@ class UserWithDevicesAdmin(RevokePages, UserAdmin):
         back = reverse("admin:accounts_user_change", args=[user.pk])
         return self.confirm_revoke(request, user.devices.all(), back=back, user=user)
 
-    @admin.display(description="devices")
+    @admin.display(description="live devices")
     def devices(self, user):
         live = user.devices.live()
         count = live.count()
-        shown = live.with_state().order_by("-last_seen_at")[:MAX_SHOWN]
-        return format_html(
-            "{}<br>{}{}",
-            _counts(count, user.devices.count()),
-            format_html_join("", "{}<br>", ((_line(user, device),) for device in shown)),
-            _links(user, count),
-        )
+        shown = live.with_state().annotate(is_own=Q(pk=user.staffs_device))
+        context = {
+            "person": user,
+            "live": count,
+            "ended": user.devices.count() - count,
+            "devices": shown.order_by("-last_seen_at")[:MAX_SHOWN],
+            "max_shown": MAX_SHOWN,
+        }
+        return render_to_string("admin/tokens/live.html", context)
 
-
-def _counts(live: int, total: int) -> str:
-    text = f"{live:,} live, {total - live:,} ended"
-    return f"{text}; the {MAX_SHOWN} seen last:" if live > MAX_SHOWN else text
-
-
-def _line(user: User, device: IssuedToken) -> str:
-    url = reverse("admin:tokens_issuedtoken_change", args=[device.pk])
-    parts = [
-        format_html('<a href="{}">{}</a>', url, device),
-        device.location or device.last_ip,
-        format_html("last seen {}", ago(device.last_seen_at, device.now)),
-        user.shows_revoke and revoke_link(device),
-    ]
-    return format_html_join(" · ", "{}", ((part,) for part in parts if part))
-
-
-def _links(user: User, live: int) -> str:
-    """A link to all devices of the user. Staff who may revoke also get a link that revokes them."""
-    everything = format_html(
-        '<a href="{}?user__id__exact={}">All devices of {}</a>',
-        reverse("admin:tokens_issuedtoken_changelist"),
-        user.pk,
-        user,
-    )
-    if not live or not user.shows_revoke:
-        return everything
-    url = reverse("admin:tokens_user_revoke", args=[user.pk])
-    return format_html('<a href="{}">Revoke all {}</a> · {}', url, f"{live:,}", everything)
+    @admin.display(description="ended devices")
+    def ended(self, user):
+        ended = user.devices.ended_since(Now() - settings.DEVICE_RETENTION)[:MAX_SHOWN]
+        context = {"person": user, "devices": ended, "max_shown": MAX_SHOWN}
+        return render_to_string("admin/tokens/ended.html", context)

@@ -41,10 +41,10 @@ def select(page, devices, query="", **extra):
 
 
 def confirm(page, asked, **typed):
-    """Press the button of the confirmation page."""
+    """Press the button of the confirmation page, with a note."""
     request = asked.request
     url = request["PATH_INFO"] + ("?" + request["QUERY_STRING"]).rstrip("?")
-    return page.post(url, hidden(asked) | {"confirmed": "yes"} | typed)
+    return page.post(url, {"note": "A note."} | hidden(asked) | {"confirmed": "yes"} | typed)
 
 
 def revoke_by_page(page, device, **typed):

@@ -45,7 +45,10 @@ def test_list_shows_who_where_and_when(browser, api, support, alice, age):
         "revoke",
     ]
     text = text_of(answer)
-    assert "Safari on iPhone alice API live 8.8.8.8 · United States 3 hours ago 3 hours ago" in text
+    assert (
+        "Safari on iPhone alice alice@example.org API live 8.8.8.8 · United States "
+        "3 hours ago 3 hours ago" in text
+    )
     assert "just now" in text
     assert f'href="{url_of(phone.device, "revoke")}"' in answer.content.decode()
     assert f'href="{url_of(alice)}"' in answer.content.decode()

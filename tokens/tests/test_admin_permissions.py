@@ -384,6 +384,7 @@ TABLE = [
     # Devices
     *both(DEVICES,                              "no      page    page    page    page"),
     *both(DEVICES + "add/",                     "no      no      no      no      no"),
+    *both(DEVICES + "find/?q=ali",              "no      leads   leads   leads   leads"),
     *both(DEVICES + "{phone}/",                 "leads   leads   leads   leads   leads"),
     *get(DEVICES + "{phone}/change/",           "no      page    page    page    page"),
     *get(DEVICES + "{boss_phone}/change/",      "no      page    page    page    page"),

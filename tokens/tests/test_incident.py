@@ -60,7 +60,7 @@ def test_a_search_without_a_result_says_so(browser, support, stolen):
 
 def test_the_only_device_found_may_be_the_one_in_use(browser, support):
     text = text_of(browser(support).get(url(everybody="on")))
-    assert "This is the device you are using now, and no other." in text
+    assert "This is the device you use now, and no other." in text
 
 
 def test_the_page_finds_nothing_until_asked(browser, support, stolen):
@@ -72,8 +72,8 @@ def test_the_page_finds_nothing_until_asked(browser, support, stolen):
 def test_a_dry_run_shows_what_would_end_and_ends_nothing(browser, support, stolen, honest):
     text = text_of(browser(support).get(url(network=NETWORK)))
     assert "These 2 devices of 2 people are signed out at the next request." in text
-    assert "Firefox on Linux, alice" in text
-    assert "Safari on iPhone, bob" in text
+    assert "alice alice@example.org Firefox on Linux" in text
+    assert "bob bob@example.org Safari on iPhone" in text
     assert states(*stolen, honest) == [True, True, True]
 
 
@@ -282,7 +282,7 @@ def test_only_what_was_shown_ends(browser, support, alice, api, how):
     shown = page.post(at, selection)
     returned = api(alice, REMOTE_ADDR=THIEVES)
 
-    answer = page.post(at, {**hidden(shown), "confirmed": "yes"})
+    answer = page.post(at, {**hidden(shown), "confirmed": "yes", "note": "Ended."})
 
     expected = "1 device was" if how == "selection of one" else "2 devices were"
     assert f"{expected} revoked." in text_of(page.get(answer.url))
@@ -295,14 +295,19 @@ def test_note_survives_a_sign_in_in_between(browser, client, support, stolen, ag
     shown = hidden(page.get(url(network=NETWORK)))
     age(IssuedToken.objects.get(user=support), hours=2)
 
-    fields = {**shown, "confirmed": "yes", "note": "A <long> note."}
+    fields = {**shown, "confirmed": "yes", "note": "A <long> note.", "reason": "Reported lost."}
     answer = page.post(url(network=NETWORK), fields)
     assert answer.status_code == 302
     page.post(answer.url, {"username": "support", "password": PASSWORD})
 
-    assert page.get(url(os="Linux")).context["note"] == ""
-    assert 'value="A &lt;long&gt; note."' in page.get(url(network=NETWORK)).content.decode()
-    assert page.get(url(network=NETWORK)).context["note"] == ""
+    def typed(**criteria):
+        answer = page.get(url(**criteria))
+        assert ("Your note is kept." in text_of(answer)) == bool(answer.context["form"].initial)
+        return [answer.context["form"][name].value() for name in ("reason", "note")]
+
+    assert typed(os="Linux") == [None, None]
+    assert typed(network=NETWORK) == ["Reported lost.", "A <long> note."]
+    assert typed(network=NETWORK) == [None, None]
     assert states(*stolen) == [True, True]
 
 
@@ -321,7 +326,7 @@ def test_everybodys_devices_need_the_password_each_time(browser, support, stolen
         fields = hidden(page.post(at, {**across, "action": "revoke_selected"}))
     else:
         fields = {**across, "action": "export_csv"}
-    fields["confirmed"] = "yes"
+    fields |= {"confirmed": "yes", "note": "All."}
 
     asked = page.post(at, fields)
     assert "give your password each time" in text_of(asked)
@@ -343,7 +348,7 @@ def test_wrong_proofs_are_counted_and_limited(api, browser, support, stolen):
     answer = staff.post(API, {**asked, "current_password": PASSWORD})
     assert (answer.status_code, answer.json()["code"]) == (429, "throttled")
     shown = hidden(page.get(url(everybody="on")))
-    fields = {**shown, "confirmed": "yes", "current_password": "no"}
+    fields = {**shown, "confirmed": "yes", "note": "All.", "current_password": "no"}
     assert [page.post(url(everybody="on"), fields).status_code for _ in range(6)][-2:] == [200, 429]
     assert states(*stolen) == [True, True]
 

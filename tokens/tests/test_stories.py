@@ -11,7 +11,7 @@ from tokens.models import IssuedToken
 from tokens.tests.admin import revoke_by_page
 
 LONDON, SWEDEN = "81.2.69.142", "89.160.20.112"
-TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
+TIME = re.compile(r"\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d")
 
 
 def story(page, device):

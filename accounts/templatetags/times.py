@@ -1,0 +1,35 @@
+"""Times on the pages of the admin: in one style and in UTC.
+
+A script shows them in the reader's own time zone. The title keeps UTC.
+"""
+
+from datetime import datetime
+
+from django import template
+from django.utils.dateformat import format as format_time
+from django.utils.html import format_html
+
+register = template.Library()
+
+
+@register.filter
+def exact(time: datetime | None) -> str:
+    """ "29 Nov 2026, 19:56"; "-" without a time."""
+    return time_tag(time, format_time(time, "j M Y, H:i")) if time else "-"
+
+
+def clock(time: datetime) -> str:
+    """ "19:56"."""
+    return time_tag(time, format_time(time, "H:i"), "clock")
+
+
+def time_tag(time: datetime, text: str, kind: str = "") -> str:
+    """The text about a time, with the time itself as its title."""
+    title = format_time(time, "j M Y, H:i:s")
+    return format_html(
+        '<time class="{}" datetime="{}" title="{} UTC">{}</time>',
+        kind,
+        time.isoformat(),
+        title,
+        text,
+    )
