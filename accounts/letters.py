@@ -98,7 +98,7 @@ def groups_of(facts: Facts) -> list[list[Row]]:
     The rows of a single device and its event are one group.
     """
     devices = [list(_rows_of(device)) for device in facts.get("devices", [])]
-    event = [(label, write(facts[name])) for name, (label, write) in ROWS.items() if name in facts]
+    event = [(label, show(facts[name])) for name, (label, show) in ROWS.items() if name in facts]
     if len(devices) > 1:
         return [*devices, event]
     return [[row for rows in (*devices, event) for row in rows]]
@@ -139,7 +139,7 @@ def _render(kind: str, layout: str, context: Facts) -> str:
     return str(render_to_string(f"mail/{kind}.txt", context)).strip()
 
 
-# The facts of an event that are shown, in the order of the rows: a label, and how it is written.
+# The facts of an event that are shown, in the order of the rows: a label, and how it is shown.
 ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "more": ("And", "{} more".format),
     "wrong": ("Wrong passwords before", str),

@@ -72,7 +72,7 @@ def _path_to_superuser(mail: Mail) -> str:
     return reverse("admin:accounts_user_change", args=[mail.facts["id"]])
 
 
-paths |= {"new_superuser": _path_to_superuser, "account_deleted": lambda mail: ""}
+paths.update(new_superuser=_path_to_superuser, account_deleted=lambda mail: "")
 
 
 @receiver(post_save, sender=LogEntry)

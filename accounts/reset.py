@@ -29,4 +29,4 @@ def _path_to_reset(mail: Mail) -> str:
     return reverse("password_reset_confirm", args=[key, reset_tokens.make_token(mail.user)])
 
 
-paths["password_reset"] = _path_to_reset
+paths.update(password_reset=_path_to_reset)

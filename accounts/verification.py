@@ -131,8 +131,8 @@ def _path_to_mend(mail: Mail) -> str:
     return "" if mail.kind == "new_names" and "email" in mail.facts else reverse("password_reset")
 
 
-paths |= {
-    "verify_email": _path_to_verify,
-    "email_change": _path_to_mend,
-    "new_names": _path_to_mend,
-}
+paths.update(
+    verify_email=_path_to_verify,
+    email_change=_path_to_mend,
+    new_names=_path_to_mend,
+)

@@ -179,8 +179,8 @@ def _path_to_devices(mail: Mail) -> str:
     return reverse("devices")
 
 
-paths |= {
-    "new_sign_in": _path_to_not_me,
-    "password_changed": lambda mail: reverse("password_reset"),
+paths.update(
+    new_sign_in=_path_to_not_me,
+    password_changed=lambda mail: reverse("password_reset"),
     **dict.fromkeys(["revoked", "over_limit", "reuse", "other_client"], _path_to_devices),
-}
+)

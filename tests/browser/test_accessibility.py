@@ -184,7 +184,7 @@ def test_this_was_not_me(tab, phone, alice, api):
     api(alice, headers={"user-agent": "curl/8.16.0"})
     tab.goto(link_in_mail())
     assert_accessible(tab)
-    tab.get_by_role("button", name="End this device").click()
+    tab.get_by_role("button", name="Sign out this device").click()
     expect(tab.get_by_role("status")).to_contain_text("is signed out")
     assert_accessible(tab)
 
@@ -422,3 +422,19 @@ def test_browsable_api(hers, phone, address):
 def test_browsable_api_without_signing_in(tab, db):
     tab.goto("/api/v1/devices")
     assert_accessible(tab)
+
+
+# Mails
+
+
+def test_mails(tab, api, alice, root, settings, phone):
+    """Each look of a mail: one device, several, a button or none, and long words."""
+    settings.SUPPORT_CONTACT = "help@example.org, +49 30 1234567"
+    api(alice, headers={"user-agent": f"{'W' * 60}/1"}, REMOTE_ADDR=f"2001:db8:{'ffff:' * 5}ffff")
+    phone.patch("me", {"username": "w" * 150, "current_password": PASSWORD})
+    flows.revoke_for_user(alice, alice.devices.all(), by=root, note="W" * 500)
+    alice.delete()
+    assert len(mail.outbox) == 4
+    for message in mail.outbox:
+        tab.set_content(message.alternatives[0].content)
+        assert_accessible(tab)
