@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.dateformat import format as format_time
 from django.utils.timesince import timesince
 
 from accounts.models import Throttle
@@ -210,5 +211,5 @@ def _from(address: str | None) -> str:
 
 
 def _side(time: datetime | None, ip_address: str | None, client: str) -> str:
-    at = f"on {time:%Y-%m-%d at %H:%M} UTC" if time else "at an unknown time"
+    at = f"on {format_time(time, 'j M Y, H:i')} UTC" if time else "at an unknown time"
     return f"{at} from {ip_address or 'an unknown address'} by {client}"

@@ -6,6 +6,7 @@ A script shows them in the reader's own time zone. The title keeps UTC.
 from datetime import datetime
 
 from django import template
+from django.forms.utils import flatatt
 from django.utils.dateformat import format as format_time
 from django.utils.html import format_html
 
@@ -20,16 +21,11 @@ def exact(time: datetime | None) -> str:
 
 def clock(time: datetime) -> str:
     """ "19:56"."""
-    return time_tag(time, format_time(time, "H:i"), "clock")
+    return time_tag(time, format_time(time, "H:i"), **{"class": "clock"})
 
 
-def time_tag(time: datetime, text: str, kind: str = "") -> str:
+def time_tag(time: datetime, text: str, **attributes: str) -> str:
     """The text about a time, with the time itself as its title."""
-    title = format_time(time, "j M Y, H:i:s")
-    return format_html(
-        '<time class="{}" datetime="{}" title="{} UTC">{}</time>',
-        kind,
-        time.isoformat(),
-        title,
-        text,
-    )
+    title = f"{format_time(time, 'j M Y, H:i:s')} UTC"
+    attributes = {"datetime": time.isoformat(), "title": title, **attributes}
+    return format_html("<time{}>{}</time>", flatatt(attributes), text)

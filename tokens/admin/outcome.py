@@ -16,7 +16,7 @@ MAX_LOGGED = 1000  # devices on which a note that came too late is kept
 def tell(request: HttpRequest, order: Order, ended: int) -> None:
     """Say how many devices ended. If some had ended meanwhile, say who ended the last of them.
 
-    The note is kept in the history of those that others had revoked.
+    The note is kept in the history of those.
     """
     if ended:
         word = "device was" if ended == 1 else "devices were"

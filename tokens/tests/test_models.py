@@ -118,11 +118,11 @@ def test_both_sides_of_a_reuse_are_told_in_words():
     )
 
     assert ended_note(device) == (
-        "Used first on 2026-03-29 at 01:30 UTC from 203.0.113.7 by Firefox on Linux, "
+        "Used first on 29 Mar 2026, 01:30 UTC from 203.0.113.7 by Firefox on Linux, "
         "then again at an unknown time from an unknown address by Unknown device."
     )
     device.alarm_at, device.alarm_ip = seen + timedelta(minutes=14), "203.0.113.8"
-    assert "then again on 2026-03-29 at 01:44 UTC from 203.0.113.8 by" in ended_note(device)
+    assert "then again on 29 Mar 2026, 01:44 UTC from 203.0.113.8 by" in ended_note(device)
 
 
 def today():
