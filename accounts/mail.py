@@ -52,11 +52,18 @@ class BackgroundSMTPBackend(smtp.EmailBackend):
 
 
 class ConsoleBackend(console.EmailBackend):
-    """Django's console mail on standard error, because standard output belongs to the command."""
+    """Django's console mail as text alone, for people to read.
+
+    It goes to standard error, because standard output belongs to the command.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.stream = sys.stderr
+
+    def write_message(self, message):
+        message.alternatives = []
+        super().write_message(message)
 
 
 def send_mail(user: User, kind: str, facts: Facts, *, is_counted: bool = True) -> None:

@@ -96,6 +96,7 @@ def test_five_minutes_go_as_the_readme_says(serve, port, chromium):
         told = output.read_text()
     assert f"http://127.0.0.1:{port}/admin/" in told
     assert "To: ana@example.org" in told
+    assert "<html" not in told
     assert ":8000" not in told
     assert person.findings == []
 
