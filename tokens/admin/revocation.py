@@ -86,7 +86,8 @@ class RevokePages:
             "form": form,
             "back": back,
         }
-        context.setdefault("title", "Revoke a device" if count == 1 else "Revoke devices")
+        is_one = count == 1 or context.get("ended")
+        context.setdefault("title", "Revoke a device" if is_one else "Revoke devices")
         return TemplateResponse(request, self.revoke_template, context)
 
     def _act(self, request, order: Order):
