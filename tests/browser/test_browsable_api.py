@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import sign_in
+from tests.browser.eyes import assert_accessible
 from tests.plugins.guestlist import FIREFOX, PASSWORD
 
 
@@ -69,3 +70,14 @@ def test_bar_signs_out(go_to, alice):
     tab.get_by_role("button", name="Sign out").click()
     expect(tab.get_by_role("heading", level=1)).to_have_text("Sign in")
     assert alice.devices.get().revoked_reason == "logout"
+
+
+@pytest.mark.parametrize("address", ["/api/v1/", "/api/v1/devices?state=all", "/api/v1/me"])
+def test_browsable_api(hers, phone, address):
+    hers.goto(address)
+    assert_accessible(hers)
+
+
+def test_browsable_api_without_signing_in(tab, db):
+    tab.goto("/api/v1/devices")
+    assert_accessible(tab)
