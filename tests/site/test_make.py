@@ -1,5 +1,6 @@
 """What `make run` says when it cannot begin. tests/browser/test_newcomer.py tells the rest."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ def make(*arguments):
     done = subprocess.run(
         ["make", "--no-print-directory", "run", *arguments],
         cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},  # not what an outer make says
         capture_output=True,
         text=True,
         timeout=100,
