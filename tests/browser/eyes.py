@@ -18,11 +18,11 @@ RULES = {
 # The admin fades from one colour into the other.
 COLOURS_CHANGED = "Promise.all(document.getAnimations().map(each => each.finished.catch(() => 0)))"
 
-# Finds what is wider than the screen, what can be pressed and is smaller than 24 pixels (WCAG
-# 2.5.8), and what is nearer than 4 pixels to something else: of what can be pressed and of boxes
-# with a border. Links within a sentence are as high and as near as its lines.
+# Finds three faults. What is wider than the screen or, at a desk, than the frame of a list. What is
+# pressed and is smaller than 24 pixels (WCAG 2.5.8). What is nearer than 4 pixels to the next,
+# among what can be pressed and boxes with a border. Links within a sentence are left out.
 MEASURE = """() => {
-  const SIZE = 24, GAP = 4, ROUNDING = 0.5;
+  const SIZE = 24, GAP = 4, ROUNDING = 0.5, DESK = 1280;
   const CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary";
   const findings = [];
   const name = (element) => element.outerHTML.replace(/\\s+/g, " ").slice(0, 120);
@@ -73,6 +73,10 @@ MEASURE = """() => {
 
   const width = document.documentElement.scrollWidth;
   if (width > innerWidth) findings.push(`the page is ${width} px wide`);
+  for (const frame of document.querySelectorAll(".results")) {
+    const hidden = frame.scrollWidth - frame.clientWidth;
+    if (innerWidth >= DESK && hidden > 0) findings.push(`${hidden} px of the list are hidden`);
+  }
   return findings;
 }"""
 
