@@ -21,6 +21,7 @@ from accounts.letters import by_staff
 from accounts.models import Role, User
 from accounts.proof import ProofAdmin, ProofForm
 from accounts.templatetags.times import exact
+from accounts.text import clean_text
 from accounts.verification import send_verification, tell_of_new_names
 
 MAX_LINKS = 100  # reset links that one request sends
@@ -116,7 +117,8 @@ def find_users(request, term: str) -> list[int]:
     """
     found, more = User.objects.first_starting_with(term, MAX_FOUND)
     if not found and request.method == "GET":
-        messages.warning(request, f"No username or email address starts with “{term}”.")
+        shown = clean_text(term, 64)
+        messages.warning(request, f"No username or email address starts with “{shown}”.")
     if more and request.method == "GET":
         more_than = f"More than {MAX_FOUND} users start with that"
         messages.warning(request, f"{more_than}, and only the first are searched.")

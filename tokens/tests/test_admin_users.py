@@ -78,7 +78,7 @@ def test_page_of_a_user_with_many_devices_costs_the_same(
     make_devices(alice, 500)
     page = browser(support)
     page.get(url_of(alice))
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(12):
         answer = page.get(url_of(alice))
     assert "500 live, 0 ended; the 20 seen last:" in text_of(answer)
     assert "Revoke all 500" in text_of(answer)
