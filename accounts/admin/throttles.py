@@ -29,7 +29,7 @@ class ThrottleAdmin(ReadOnlyAdmin):
     The app that knows the devices of superusers registers a subclass.
     """
 
-    list_display = ["what", "count", moment("counted_at", "last attempt"), "lock"]
+    list_display = ["what", "attempts", moment("counted_at", "last attempt"), "lock"]
     list_filter = [LockedFilter, "kind"]
     search_fields = ["kind"]  # shows the search box; `get_search_results` does the search
     search_help_text = (
@@ -38,12 +38,12 @@ class ThrottleAdmin(ReadOnlyAdmin):
     )
     fields = [
         "kind",
-        "count",
+        "attempts",
         moment("counted_at", "last attempt"),
         moment("locked_until", "locked until"),
         moment("expires_at", "forgotten"),
     ]
-    readonly_fields = fields[2:]
+    readonly_fields = fields[1:]
     actions = ["lift"]
 
     def get_search_results(self, request, queryset, search_term):
@@ -74,6 +74,10 @@ class ThrottleAdmin(ReadOnlyAdmin):
     @admin.display(description="what")
     def what(self, throttle):
         return throttle.get_kind_display()
+
+    @admin.display(description="attempts")
+    def attempts(self, throttle):
+        return throttle.count
 
     @admin.display(description="locked")
     def lock(self, throttle):
