@@ -152,6 +152,10 @@ class ForgottenPasswordForm(PasswordResetForm):
     does not reveal whether there is an account (ASVS 6.3.8).
     """
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "Email address"
+
     def get_users(self, email):
         user = super().get_users(email).first()
         try:

@@ -5,6 +5,7 @@ from django.core.exceptions import ValidationError
 from accounts.forms import NewPasswordForm, ThrottledForm
 from accounts.models import User
 from accounts.models.users import MAX_EMAIL_LENGTH
+from accounts.proof import WRONG
 from accounts.text import clean_text, validate_printable
 from accounts.throttling import check_password
 from tokens.models import NAME_LENGTH
@@ -12,6 +13,8 @@ from tokens.models import NAME_LENGTH
 
 class PasswordChangeForm(NewPasswordForm, ThrottledForm, auth_forms.PasswordChangeForm):
     """Django's form. Wrong passwords are counted for the device, and limited."""
+
+    error_messages = auth_forms.PasswordChangeForm.error_messages | {"password_incorrect": WRONG}
 
     def __init__(self, *args, device, **kwargs):
         super().__init__(*args, **kwargs)
@@ -38,7 +41,7 @@ class NamesForm(ThrottledForm, forms.Form):
         label="Email address",
         max_length=MAX_EMAIL_LENGTH,
         validators=[validate_printable],
-        help_text="A new address counts once you open the link that is mailed to it.",
+        help_text="Your address changes once you open the link that is mailed to the new one.",
         widget=forms.EmailInput(attrs={"autocomplete": "email"}),
     )
     current_password = forms.CharField(
@@ -55,7 +58,7 @@ class NamesForm(ThrottledForm, forms.Form):
         password = self.cleaned_data["current_password"]
         with self.throttled():
             if not check_password(self.device.user, password, device=self.device.pk):
-                raise ValidationError("This is not your password.")
+                raise ValidationError(WRONG)
         return password
 
 

@@ -30,12 +30,17 @@ REFUSALS = {
 # What the sign-in page says to a browser whose device ended, by refusal code. The second table has
 # the texts for a revoked device, by the reason.
 SIGNED_OUT = {
-    "device_expired": "You were signed out because your last sign-in here is long ago.",
+    "device_expired": "You were signed out because the time of this sign-in is over.",
     "device_idle": "You were signed out because this device was not used for a while.",
     "user_inactive": "This account was deactivated.",
     "password_changed": "The password was changed on another device, so this one was signed out.",
 }
 BY_STAFF = {IssuedToken.Reason.STAFF, IssuedToken.Reason.INCIDENT}
+# How a device ended, where its owner reads other words than staff.
+OWNER_ENDED: dict[str, str] = {
+    IssuedToken.Reason.USER: "signed out by you",
+    IssuedToken.Reason.RIGHTS: "your account may do more since then",
+}
 # Where wrong passwords were given, by the kind of the count.
 WRONG_AT: dict[str, str] = {
     Throttle.Kind.ACCOUNT: "at sign-in from a network that you do not use",
@@ -71,7 +76,7 @@ def owner_text(device: IssuedToken) -> str:
     if device.revoked_reason in BY_STAFF:
         name = f" ({device.revoked_by_name})" if device.revoked_by_name else ""
         return f"signed out by our staff{name}"
-    return "signed out by you" if device.revoked_reason == "user" else ended_text(device)
+    return OWNER_ENDED.get(device.ended_reason) or ended_text(device)
 
 
 def ends_soon(device: IssuedToken) -> bool:

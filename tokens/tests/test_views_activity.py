@@ -17,7 +17,7 @@ URL = "/account/activity/"
 def told(laptop):
     """The lines of the page, the newest first."""
     page = Page(laptop.get(URL))
-    start = page.text.index("are listed for 28 days.")
+    start = page.text.index("for 28 days after they were signed out.")
     return page.text[start : page.text.index("Was something here not you?")]
 
 
@@ -44,6 +44,7 @@ def test_sign_in_says_what_where_and_when(laptop, alice):
         ("incident", "Signed out by our staff (support) · Phone"),
         ("limit", "Signed out: too many devices · Phone"),
         ("password", "Signed out: the password was changed · Phone"),
+        ("rights", "Signed out: your account may do more since then · Phone"),
         ("replaced", "Signed out: signed in again in the same browser · Phone"),
     ],
 )

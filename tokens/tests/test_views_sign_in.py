@@ -84,7 +84,7 @@ def test_shared_computer_is_signed_out_after_an_hour(request, client, age, who, 
     page = Page(client.get("/devices/"))
     assert f"Signs out at {device.expires_at:%H:%M} UTC" in page.text
     age(device, minutes=61)
-    assert "your last sign-in here is long ago" in Page(client.get("/devices/", follow=True)).text
+    assert "the time of this sign-in is over" in Page(client.get("/devices/", follow=True)).text
 
 
 def test_other_computer_is_not_said_to_sign_out_soon(laptop):
@@ -139,7 +139,10 @@ TOLD = [
     (revoke("user"), "You signed this device out from another one."),
     (revoke("replaced"), "This device was signed out."),
     (lambda user: user.devices.update(idle_at=user.date_joined), "not used for a while."),
-    (lambda user: user.devices.update(expires_at=user.date_joined), "last sign-in here is long"),
+    (
+        lambda user: user.devices.update(expires_at=user.date_joined),
+        "the time of this sign-in is over",
+    ),
     (lambda user: User.objects.update(is_active=False), "This account was deactivated."),
     (
         lambda user: User.objects.update(password_changed_at=user.date_joined - timedelta(days=1)),

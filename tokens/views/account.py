@@ -94,7 +94,7 @@ class NamesView(View):
             messages.success(request, f"Your username is {changes['username']} from now on.")
         if "email" in changes:
             sent = f"A link is on its way to {changes['email']}."
-            messages.success(request, f"{sent} The address counts once you open it.")
+            messages.success(request, f"{sent} Your address changes once you open it.")
         if not changes:
             messages.info(request, "Nothing was changed.")
 
