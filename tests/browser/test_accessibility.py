@@ -68,13 +68,24 @@ def test_open_page(tab, db, address):
     assert_accessible_without_script(tab)
 
 
-def test_refused_sign_in(tab, alice):
+@pytest.mark.parametrize(("attempts", "text"), [(1, "does not belong"), (6, "That is at")])
+def test_refused_sign_in(tab, alice, attempts, text):
     tab.goto("/login")
-    tab.get_by_label("Username or email address").fill(alice.username)
-    tab.get_by_label("Password").fill("wrong")
-    tab.get_by_role("button", name="Sign in").click()
-    expect(tab.get_by_role("alert")).to_be_visible()
+    for _ in range(attempts):
+        tab.get_by_label("Username or email address").fill(alice.username)
+        tab.get_by_label("Password").fill("wrong")
+        tab.get_by_role("button", name="Sign in").click()
+    expect(tab.get_by_role("alert")).to_contain_text(text)
     assert_accessible(tab)
+
+
+def test_refused_new_names(hers):
+    hers.goto("/account/names")
+    hers.get_by_label("Username").fill("a@b")
+    hers.get_by_label("Your password").fill("wrong")
+    hers.get_by_role("button", name="Save").click()
+    expect(hers.get_by_text("This is not your password.")).to_be_visible()
+    assert_accessible(hers)
 
 
 def test_refused_signup(tab, alice):
@@ -196,14 +207,17 @@ def test_message_after_a_rename(hers):
     assert_accessible(hers)
 
 
-@pytest.mark.parametrize("which", ["/devices/{}/sign-out/", "/devices/sign-out-others/"])
+SIGN_OUT = ["/devices/{}/sign-out/", "/devices/sign-out/?id={}", "/devices/sign-out-others/"]
+
+
+@pytest.mark.parametrize("which", SIGN_OUT)
 def test_sign_out(hers, phone, which):
     hers.goto(which.format(phone.device.pk))
     assert_accessible(hers)
     assert_accessible_without_script(hers)
 
 
-@pytest.mark.parametrize("which", ["/devices/{}/sign-out/", "/devices/sign-out-others/"])
+@pytest.mark.parametrize("which", SIGN_OUT)
 def test_sign_out_with_a_wrong_password(stale, phone, which):
     stale.goto(which.format(phone.device.pk))
     stale.get_by_label("Your password").fill("wrong")
