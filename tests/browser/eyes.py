@@ -18,9 +18,9 @@ RULES = {
 # The admin fades from one colour into the other.
 COLOURS_CHANGED = "Promise.all(document.getAnimations().map(each => each.finished.catch(() => 0)))"
 
-# Finds three faults. What is wider than the screen or, at a desk, than the frame of a list. What is
-# pressed and is smaller than 24 pixels (WCAG 2.5.8). What is nearer than 4 pixels to the next,
-# among what can be pressed and boxes with a border. Links within a sentence are left out.
+# Finds four faults. What is wider than the screen or, at a desk, than the frame of a list. A title
+# that is covered. What is pressed and is smaller than 24 pixels (WCAG 2.5.8). What is nearer than 4
+# pixels to the next, of what is pressed and boxes with a border. Links in sentences are left out.
 MEASURE = """() => {
   const SIZE = 24, GAP = 4, ROUNDING = 0.5, DESK = 1280;
   const CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary";
@@ -71,6 +71,13 @@ MEASURE = """() => {
     }
   });
 
+  scrollTo(0, 0);
+  for (const title of document.querySelectorAll("h1")) {
+    const { left, top } = title.getBoundingClientRect();
+    if (!title.contains(document.elementFromPoint(left + 1, top + 1))) {
+      findings.push(`covered: ${name(title)}`);
+    }
+  }
   const width = document.documentElement.scrollWidth;
   if (width > innerWidth) findings.push(`the page is ${width} px wide`);
   for (const frame of document.querySelectorAll(".results")) {
