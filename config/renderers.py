@@ -69,7 +69,8 @@ def links_from(request, data) -> list[tuple[str, str]]:
 
 
 def title(row) -> str:
-    return row.get("username") or row["name"] or row["label"]
+    words = row.get("username") or row["name"] or row["label"]
+    return f"{words} (this device)" if row.get("is_current") else words
 
 
 def form_field(field: serializers.Field) -> forms.Field:

@@ -37,6 +37,7 @@ def test_page_links_to_each_row(browser, api, root, bob, path, linked):
     links = [found["href"] for tag, found in page.elements[start:] if tag == "a"]
     wanted = [f"/api/v1/{each.format(**ids)}" for each in linked]
     assert [link for link in links if link.startswith("/api/v1/")] == wanted
+    assert page.text.count("(this device)") == (path == "devices")
 
 
 @pytest.mark.parametrize(
