@@ -21,7 +21,7 @@ REFUSALS = {
     "token_invalid": "This token is not valid.",
     "token_expired": "This token has expired.",
     "device_revoked": "This device was signed out.",
-    "device_expired": "The last sign-in on this device is too long ago. Sign in again.",
+    "device_expired": "The time of this sign-in is over. Sign in again.",
     "device_idle": "This device was not used for too long. Sign in again.",
     "user_inactive": "This account is deactivated.",
     "password_changed": "The password was changed. Sign in again.",

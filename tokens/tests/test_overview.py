@@ -62,7 +62,7 @@ def test_it_shows_the_latest_reuses(browser, support, alice, bob):
     IssuedToken.objects.filter(pk=old.pk).update(alarm="reuse", alarm_at=days_ago(31))
     page = browser(support)
     text = front(page)
-    assert f"alice , {days_ago(3):%-d %b %Y}" in text
+    assert f"alice , alice@example.org, {days_ago(3):%-d %b %Y}" in text
     assert "203.0.113.7" in text
     assert "bob" not in text
 
@@ -139,6 +139,7 @@ def test_the_cache_holds_no_hash(browser, support, alice):
     assert set(cache.get("overview")["alarms"][0]) == {
         "pk",
         "user__username",
+        "user__email",
         "alarm_at",
         "alarm_ip",
     }
