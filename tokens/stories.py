@@ -73,10 +73,15 @@ def ended_text(device: IssuedToken) -> str:
 
 def owner_text(device: IssuedToken) -> str:
     """How the device ended, as its owner reads it: "signed out by our staff (ana)"."""
-    if device.revoked_reason in BY_STAFF:
+    if is_by_staff(device):
         name = f" ({device.revoked_by_name})" if device.revoked_by_name else ""
         return f"signed out by our staff{name}"
     return OWNER_ENDED.get(device.ended_reason) or ended_text(device)
+
+
+def is_by_staff(device: IssuedToken) -> bool:
+    """Whether staff ended the device, so that its owner may want to ask them why."""
+    return device.revoked_reason in BY_STAFF
 
 
 def ends_soon(device: IssuedToken) -> bool:

@@ -132,7 +132,8 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("reason", "text"), ENDS)
-def test_ended_device_says_who_and_why(laptop, api, alice, support, reason, text):
+def test_ended_device_says_who_and_why(laptop, api, alice, support, settings, reason, text):
+    settings.SUPPORT_CONTACT = "+49 30 1234"
     device = other_device(alice, api, name="Old phone").device
     alice.devices.filter(pk=device.pk).revoke(reason=reason, by=support, note="We talked.")
 
@@ -142,6 +143,7 @@ def test_ended_device_says_who_and_why(laptop, api, alice, support, reason, text
     assert "Old phone" in ended
     assert text in ended
     assert "“We talked.”" in ended
+    assert ("Questions? Ask +49 30 1234." in ended) == (reason in ("staff", "incident"))
     assert f"/devices/{device.pk}/sign-out/" not in page.links()
 
 

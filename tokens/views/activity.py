@@ -26,7 +26,7 @@ class Event(NamedTuple):
     time: datetime
     what: str
     device: IssuedToken | None = None
-    more: list[str] = []
+    more: tuple[str, ...] = ()
 
 
 @method_decorator(login_required, name="dispatch")
@@ -48,7 +48,7 @@ def events_of(user: User) -> Iterator[Event]:
     for device in shown.values():
         for time, what, *more in stories.owner_events(device):
             if time:
-                yield Event(time, what, device, [*filter(None, more)])
+                yield Event(time, what, device, tuple(filter(None, more)))
     for time, count, kind, pk in throttling.wrong_passwords(user, shown):
         yield Event(time, stories.wrong_text(kind, count), shown.get(pk))
     for time, what in new_names(user, MAX_EVENTS):
