@@ -21,13 +21,9 @@ def ago(time: datetime, now: datetime) -> str:
 
 def state(device: IssuedToken, *, is_own: bool) -> str:
     """The state in words and as a class for its colour, and whether staff use this device now."""
-    if device.state != State.REVOKED:
-        text = f"{device.state}, another client" if device.alarm else device.state
-    else:
-        text = stories.ended_text(device)
-        text = text if text.startswith("revoked") else f"revoked: {text}"
     own = f" · {OWN}" if is_own else ""
-    return format_html('<span class="state {}">{}</span>{}', device.state, text, own)
+    colour = "alarm" if device.alarm and device.state == State.LIVE else device.state
+    return format_html('<span class="state {}">{}</span>{}', colour, _state_text(device), own)
 
 
 def person(user: User) -> str:
@@ -63,6 +59,13 @@ def story(device: IssuedToken) -> str:
     )
     lines = [(exact(time), " ".join(filter(None, words))) for time, *words in told]
     return format_html("<ol>{}</ol>", format_html_join("", "<li>{}: {}</li>", lines))
+
+
+def _state_text(device: IssuedToken) -> str:
+    if device.state != State.REVOKED:
+        return f"{device.state}, another client" if device.alarm else device.state
+    text = stories.ended_text(device)
+    return text if text.startswith("revoked") else f"revoked: {text}"
 
 
 def _when(device: IssuedToken) -> str:

@@ -111,7 +111,8 @@ class RevokePages:
         keys = [key for part in (order.left(), own) for key in part.values_list("pk", flat=True)]
         ending = IssuedToken.objects.filter(pk__in=keys)
         ended = flows.revoke_for_user(order.user, ending, by=request.user, note=order.note)
-        log_revoked(request, ending, order.note)
+        if ended:
+            log_revoked(request, ending, order.note)
         return _done(request, order, ended, ends_here=get_device(request).pk in keys)
 
     def _revoke(self, request, order: Order, own):
