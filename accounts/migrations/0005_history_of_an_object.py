@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 # Finds the entries of one user, role or device: for the owner's activity, and the admin's history.
 # Django's own indexes find all entries of a model.
-INDEX = models.Index(fields=["object_id"], name="history_of_an_object")
+INDEX = models.Index(fields=["object_id", "content_type"], name="history_of_an_object")
 
 
 def add(apps, schema_editor):
