@@ -250,7 +250,7 @@ def test_the_overview_reads_without_its_plots(at_work, ann, phone):
         tab.get_by_text(f"{plot} as a table").click()
         expect(table.get_by_role("row")).to_have_count(30)
         expect(table.get_by_role("row").nth(1)).to_have_text(f"{yesterday:%-d %b %Y}{before}")
-    by_os = tab.get_by_role("table", name="Live devices by OS").get_by_role("row")
+    by_os = tab.get_by_role("table", name="By OS").get_by_role("row")
     expect(by_os.first).to_have_text("Windows3")
     assert sorted(by_os.all_text_contents()) == ["Linux1", "Windows3", "iOS1"]
     expect(tab.get_by_text("None: no refresh token was used twice.")).to_be_visible()

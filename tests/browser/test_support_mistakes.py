@@ -49,7 +49,7 @@ def test_wrong_person(its, api, ann, bob):
     tab.get_by_role("link", name="Revoke Safari on iPhone of bob").click()
     expect(tab.get_by_role("table", name="What would end")).to_contain_text("ann.meyer@example.org")
     expect(tab.get_by_role("main")).to_contain_text(
-        "This cannot be undone: the owner signs in again."
+        "This cannot be undone: the owner has to sign in again."
     )
     tab.get_by_role("link", name="Cancel").click()
 

@@ -40,7 +40,7 @@ def test_it_counts_live_devices_by_os(browser, support, alice):
     make_devices(alice, 2, os="iOS", created_at=days_ago(40))
     revoked(alice, 4, days=1)
     text = front(browser(support))
-    assert "Live now 6 Live devices by OS Windows 3 iOS 2 Unknown 1" in text
+    assert "Live now 6 By OS Windows 3 iOS 2 Unknown 1" in text
 
 
 def test_it_counts_sign_ins_and_revocations_of_thirty_days(browser, support, alice):

@@ -170,7 +170,7 @@ def test_write_without_a_csrf_token_is_not_even_asked(stale_browser, root, alice
 def test_page_is_one_of_this_admin(stale_browser, root, alice, role):
     page = stale_browser(root).post(*change_user(role, alice)).content.decode()
     assert "Your password, please | Guestlist" in page
-    assert "Log out" in page
+    assert "Sign out" in page
 
 
 def test_page_says_how_long_a_password_is_good_for(browser, root, alice, role, age, settings):
