@@ -87,7 +87,7 @@ class Migration(migrations.Migration):
                 validators=[
                     django.core.validators.RegexValidator(
                         "\\A[_.+-]*[A-Za-z0-9][A-Za-z0-9_.+-]*\\Z",
-                        "Use letters from A to Z, digits and . + - _ only, and a letter or digit.",
+                        "Use only A to Z, digits and . + - _, with at least one letter or digit.",
                     )
                 ],
             ),

@@ -126,7 +126,7 @@ class User(AbstractUser):
         validators=[
             RegexValidator(
                 rf"\A{USERNAME}\Z",
-                "Use letters from A to Z, digits and . + - _ only, and a letter or digit.",
+                "Use only A to Z, digits and . + - _, with at least one letter or digit.",
             )
         ],
         help_text="At most 150 letters from A to Z, digits and . + - _",

@@ -176,7 +176,7 @@ def test_create_admin_without_a_terminal_points_to_the_option(db, piped):
         (
             "carol@home",
             "carol@example.org",
-            "username: Use letters from A to Z, digits and . + - _ only, and a letter or digit.",
+            "username: Use only A to Z, digits and . + - _, with at least one letter or digit.",
         ),
         ("carol", "carol", "email: Enter a valid email address."),
         ("", "carol@example.org", "username: This field cannot be blank."),

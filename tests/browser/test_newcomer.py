@@ -38,7 +38,15 @@ def port():
 
 
 @pytest.fixture
-def serve(tmp_path, port):
+def ctrl_c():
+    """A run in the background ignores it, and so would every program that the run starts."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.fixture
+def serve(tmp_path, port, ctrl_c):
     """`with serve("make run") as output:` works in a copy of the checkout, with its packages."""
     checkout = tmp_path / "guestlist"
     shutil.copytree(
