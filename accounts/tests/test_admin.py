@@ -101,7 +101,7 @@ def test_added_user_is_mailed_a_link(browser, manager, mailoutbox, client, db):
     ("fields", "message"),
     [
         ({"username": "ALICE", "email": "c@example.org"}, "That username is taken."),
-        ({"username": "a@b", "email": "c@example.org"}, "Use letters from A to Z"),
+        ({"username": "a@b", "email": "c@example.org"}, "Use only A to Z"),
         ({"username": "carol", "email": ""}, "This field is required."),
     ],
 )

@@ -146,7 +146,7 @@ def test_signup_makes_an_account_and_signs_nobody_in(client, db, mails_of):
     ("changes", "message"),
     [
         ({"username": "ALICE"}, "That username is taken."),
-        ({"username": "a@b"}, "Use letters from A to Z"),
+        ({"username": "a@b"}, "Use only A to Z"),
         ({"email": ""}, "This field is required."),
         ({"password1": "short", "password2": "short"}, "at least 15 characters"),
         ({"password2": "something else entirely"}, "The two password fields"),
