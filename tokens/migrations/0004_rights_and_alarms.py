@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                     ("password", "the password was changed"),
                     ("deactivated", "the account was deactivated"),
                     ("limit", "too many devices"),
-                    ("replaced", "signed in again in the same browser"),
+                    ("replaced", "replaced by a new sign-in in the same browser"),
                     ("incident", "revoked in an incident"),
                     ("rights", "the account may do more since"),
                 ],

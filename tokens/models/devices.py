@@ -35,7 +35,7 @@ class IssuedToken(models.Model):
         PASSWORD = "password", "the password was changed"
         DEACTIVATED = "deactivated", "the account was deactivated"
         LIMIT = "limit", "too many devices"
-        REPLACED = "replaced", "signed in again in the same browser"
+        REPLACED = "replaced", "replaced by a new sign-in in the same browser"
         INCIDENT = "incident", "revoked in an incident"
         RIGHTS = "rights", "the account may do more since"
 

@@ -45,7 +45,7 @@ def test_sign_in_says_what_where_and_when(laptop, alice):
         ("limit", "Signed out: too many devices · Phone"),
         ("password", "Signed out: the password was changed · Phone"),
         ("rights", "Signed out: your account may do more since then · Phone"),
-        ("replaced", "Signed out: signed in again in the same browser · Phone"),
+        ("replaced", "Signed out: replaced by a new sign-in in the same browser · Phone"),
     ],
 )
 def test_end_of_a_device_says_why(laptop, api, alice, support, reason, text):

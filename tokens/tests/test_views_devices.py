@@ -126,7 +126,7 @@ ENDS = [
     ("staff", "Signed out by our staff (support),"),
     ("password", "The password was changed,"),
     ("limit", "Too many devices,"),
-    ("replaced", "Signed in again in the same browser,"),
+    ("replaced", "Replaced by a new sign-in in the same browser,"),
     ("incident", "Signed out by our staff (support),"),
 ]
 
