@@ -79,18 +79,15 @@ def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
         log_revocation(ended, Reason.DEACTIVATED)
 
 
-def mark_ended(devices: IssuedTokenQuerySet) -> int:
-    """Mark the rows of those that a change of their user has ended. Return how many.
+def mark_ended(devices: IssuedTokenQuerySet) -> None:
+    """Mark the rows of those that a change of their user has ended.
 
     They are refused without it. Marked rows show in every list when and why they ended.
     """
-    marked = 0
     for reason, condition in ENDED_BY_USER.items():
         ended = devices.filter(condition, revoked_at=None).revoke(reason=reason)
         if ended:
             log_revocation(ended, reason)
-        marked += ended
-    return marked
 
 
 def purge(devices: IssuedTokenQuerySet, *, size: int = 5000) -> Iterator[int]:

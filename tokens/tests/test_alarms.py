@@ -38,6 +38,7 @@ def test_another_client_is_noted_once_with_both_sides(laptop, alice, caplog):
     assert (device.user_agent, device.browser) == (FIREFOX, "Firefox")
     assert device.created_at < device.alarm_at <= device.last_seen_at
     [line] = [record for record in caplog.records if record.msg == EVENT]
+    assert (line.device, line.user) == (str(device.pk), alice.pk)
     assert (line.first_ip, line.second_ip) == (HOME, ABROAD)
     assert (line.first_user_agent, line.second_user_agent) == (FIREFOX, CURL)
 

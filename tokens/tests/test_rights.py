@@ -121,7 +121,8 @@ def test_password_change_marks_all_but_its_own_device(
     ("flags", "reason"),
     [({"is_active": False}, "deactivated"), ({"is_staff": True}, "rights")],
 )
-def test_purge_marks_what_raw_sql_has_ended(api, alice, bob, flags, reason):
+def test_purge_marks_what_raw_sql_has_ended(api, alice, bob, caplog, flags, reason):
+    caplog.set_level("INFO", "tokens")
     phone, other = api(alice), api(bob)
     by_raw_sql(alice, **flags)
     assert phone.device.revoked_at is None
@@ -133,6 +134,8 @@ def test_purge_marks_what_raw_sql_has_ended(api, alice, bob, flags, reason):
     device = phone.device
     assert (device.revoked_reason, device.revoked_at is None) == (reason, False)
     assert other.device.state == "live"
+    [line] = [record for record in caplog.records if record.msg == "devices revoked"]
+    assert (line.count, line.reason) == (1, reason)
 
 
 # Fresh
