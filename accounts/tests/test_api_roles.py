@@ -1,7 +1,6 @@
 """Roles and users over the API: who may, when the password is asked for, and what stays."""
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import transaction
@@ -9,20 +8,10 @@ from django.db.models import ProtectedError
 
 from accounts.built_in_roles import BUILT_IN, declared_permissions
 from accounts.models import Role, User
+from accounts.tests.admin import make_role, permission
 from tests.plugins.guestlist import PASSWORD, make_user
 
 NOBODY, ALICE, SUPPORT, MANAGER, ROOT = "nobody", "alice", "support", "manager", "root"
-
-
-def permission(label):
-    app_label, codename = label.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
-
-
-def make_role(name, *labels):
-    role = Role.objects.create(name=name)
-    role.permissions.set([permission(label) for label in labels])
-    return role
 
 
 @pytest.fixture
