@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from accounts.models import User
-from config.management.commands import doctor
+from config.doctor import CHECKS, database, devices, files
 from tokens.keys import generate_signing_key
 from tokens.models import IssuedToken
 
@@ -67,7 +67,7 @@ def test_all_is_in_order(mail_server):
     call_command("doctor", stdout=out, no_color=True)
 
     lines = out.getvalue().splitlines()
-    assert len(lines) == len(doctor.CHECKS)
+    assert len(lines) == len(CHECKS)
     assert all(line.startswith("ok ") for line in lines), lines
     engine = "SQLite 3." if connection.vendor == "sqlite" else "PostgreSQL 1"
     assert lines[0].startswith(f"ok       database: {engine}")
@@ -169,13 +169,13 @@ def test_mail_that_goes_nowhere_is_a_warning():
 
 
 def test_old_file_of_places_is_a_warning(monkeypatch):
-    monkeypatch.setattr(doctor, "MAX_PLACES_AGE", timedelta(0))
+    monkeypatch.setattr(files, "MAX_PLACES_AGE", timedelta(0))
     assert examine()[0]["places"][0] == "warning"
 
 
 def test_clocks_apart_are_an_error(monkeypatch):
     assert examine()[0]["clocks"][0] == "ok"
-    monkeypatch.setattr(doctor, "MAX_CLOCK_DIFFERENCE", timedelta(-1))
+    monkeypatch.setattr(database, "MAX_CLOCK_DIFFERENCE", timedelta(-1))
     assert examine()[0]["clocks"][0] == "error"
 
 
@@ -189,7 +189,7 @@ def test_devices_that_nobody_purges_are_a_warning(settings, api, alice, age, mon
     age(phone.device, days=2)
     assert examine()[0]["purge"] == ("warning", "Devices long past their retention: 1.")
 
-    monkeypatch.setattr(doctor, "MAX_COUNTED", 0)
+    monkeypatch.setattr(devices, "MAX_COUNTED", 0)
     assert examine()[0]["purge"][1].endswith("More than 0.")
     assert IssuedToken.objects.filter(pk=phone.device.pk).exists()
 
