@@ -16,6 +16,7 @@ from tokens.flows.ending import (
     revoke_for_user,
     revoke_inactive,
 )
+from tokens.flows.figures import take_figures
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused
@@ -46,4 +47,5 @@ __all__ = [
     "reset_password",
     "revoke_for_user",
     "revoke_inactive",
+    "take_figures",
 ]

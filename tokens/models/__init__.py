@@ -6,6 +6,7 @@ from tokens.models.devices import (
     idle_timeout,
     lifetime,
 )
+from tokens.models.figures import Figure
 from tokens.models.queries import IssuedTokenQuerySet
 from tokens.models.states import State
 
@@ -13,6 +14,7 @@ __all__ = [
     "NAME_LENGTH",
     "NOTE_LENGTH",
     "DailyCount",
+    "Figure",
     "IssuedToken",
     "IssuedTokenQuerySet",
     "State",

@@ -24,6 +24,7 @@ class Command(BaseCommand):
         purged = 0
         if not dry_run:
             purged = add_up(flows.purge(IssuedToken.objects.all()), total=matched, hidden=as_json)
+            flows.take_figures()
         if as_json:
             self.stdout.write(json.dumps({"matched": matched, "purged": purged}))
         elif dry_run:
