@@ -12,6 +12,8 @@ class AccountsConfig(AppConfig):
             *(f"accounts.{act}_role" for act in ("add", "change", "delete", "view")),
             "accounts.view_throttle",
             "accounts.lift_throttle",
+            "accounts.view_queuedmail",
+            "accounts.retry_queuedmail",
             "admin.view_logentry",
         ],
         "support": ["accounts.view_user", "accounts.view_throttle", "accounts.lift_throttle"],

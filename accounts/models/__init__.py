@@ -1,9 +1,12 @@
+from accounts.models.mails import QueuedMail, QueuedMailQuerySet
 from accounts.models.roles import Role, RoleQuerySet, keep_built_in_roles
 from accounts.models.throttles import Throttle, ThrottleQuerySet
 from accounts.models.users import GuestlistUserManager, User, UserQuerySet
 
 __all__ = [
     "GuestlistUserManager",
+    "QueuedMail",
+    "QueuedMailQuerySet",
     "Role",
     "RoleQuerySet",
     "Throttle",
