@@ -7,6 +7,8 @@ from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 
 HTML, XHTML = "text/html", "application/xhtml+xml"
+JSON = "application/json"
+PLAIN = {"", "*/*", JSON}  # what most programs send
 WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?|\.[0-9]{1,3}")  # some clients leave the zero out
 
 Weights = dict[str, float]
@@ -21,10 +23,16 @@ class ContentNegotiation(DefaultContentNegotiation):
     """
 
     def select_renderer(self, request, renderers, format_suffix=None):
+        # Not `request.headers`, which would parse every header.
+        meta = request._request.META
+        accept = meta.get("HTTP_ACCEPT", "")
+        is_plain = accept in PLAIN and not format_suffix and not meta.get("QUERY_STRING")
+        if is_plain and renderers[0].media_type == JSON:
+            return renderers[0], JSON
         wanted = format_suffix or request.query_params.get(self.settings.URL_FORMAT_OVERRIDE)
         if wanted:
             renderers = self.filter_renderers(renderers, wanted)
-        weights = read_accept(request.headers.get("accept", ""))
+        weights = read_accept(accept)
         page = _heaviest([one for one in renderers if one.media_type == HTML], weights)
         other = _heaviest([one for one in renderers if one.media_type != HTML], weights)
         is_meant = XHTML in weights or other.is_named or not other.weight

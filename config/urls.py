@@ -30,6 +30,8 @@ logout = LogoutView.as_view()
 browsable_api = ([path("login", login, name="login"), path("logout", logout, name="logout")],)
 
 urlpatterns = [
+    # Django tries the patterns in turn. Programs ask far more often than people open pages.
+    path("api/v1/", include(api)),
     path("", RedirectView.as_view(pattern_name="devices"), name="home"),
     path("favicon.ico", RedirectView.as_view(url="/static/guestlist.svg")),
     path(
@@ -47,7 +49,6 @@ urlpatterns = [
     path("admin/password_change/", RedirectView.as_view(pattern_name="password_change")),
     path("admin/", admin.site.urls),
     path("api/v1", RedirectView.as_view(pattern_name="api:index")),
-    path("api/v1/", include(api)),
     re_path(r"^api(?:/.*)?$", errors.unknown_endpoint),
 ]
 

@@ -36,9 +36,8 @@ class Client:
     @classmethod
     def from_request(cls, request: HttpRequest) -> Client:
         """Read the User-Agent, and REMOTE_ADDR, which a middleware has made trustworthy."""
-        address = parse_address(request.META.get("REMOTE_ADDR", ""))
         return cls(
-            ip_address=str(address) if address else None,
+            ip_address=clean_address(request.META.get("REMOTE_ADDR", "")),
             user_agent=clean_text(request.META.get("HTTP_USER_AGENT", ""), USER_AGENT_LENGTH),
         )
 
@@ -53,15 +52,12 @@ def client_address(
     X-Forwarded-For is read from the right, at most 32 hops. Each further hop is read only if the
     hop before it is a trusted proxy. If a hop is not an address, the last good address counts.
     """
-    address = parse_address(remote_addr)
+    found = remote_addr
     for hop in reversed(forwarded_for.rsplit(",", MAX_FORWARDED_HOPS - 1)):
-        if not _is_within(address, trusted_proxies):
+        if not is_trusted(found, trusted_proxies) or parse_address(hop) is None:
             break
-        forwarded = parse_address(hop)
-        if forwarded is None:
-            break
-        address = forwarded
-    return str(address) if address else None
+        found = hop
+    return clean_address(found)
 
 
 def is_near(first: str | None, second: str | None) -> bool:
@@ -89,7 +85,8 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 
 def is_trusted(remote_addr: str, trusted_proxies: Sequence[IPv4Network | IPv6Network]) -> bool:
     """Whether the peer is one of the proxies whose forwarding headers count."""
-    return _is_within(parse_address(remote_addr), trusted_proxies)
+    address = parse_address(remote_addr)
+    return address is not None and any(address in network for network in trusted_proxies)
 
 
 @lru_cache(maxsize=256)  # each request parses the same address several times
@@ -106,8 +103,8 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return address.ipv4_mapped or IPv6Address(int(address))
 
 
-def _is_within(
-    address: IPv4Address | IPv6Address | None,
-    networks: Sequence[IPv4Network | IPv6Network],
-) -> bool:
-    return address is not None and any(address in network for network in networks)
+@lru_cache(maxsize=256)  # each request writes the same address twice
+def clean_address(text: str) -> str | None:
+    """The address of `parse_address()` as text."""
+    address = parse_address(text)
+    return str(address) if address else None

@@ -1,5 +1,8 @@
 """What every answer carries, whoever made it, and what no address is asked for."""
 
+import os
+import subprocess
+import sys
 from ipaddress import ip_network
 
 import pytest
@@ -9,6 +12,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from config.middleware import ClientAddressMiddleware, HeadersMiddleware
+from config.tests.processes import BASE_DIR
 from tests.plugins.guestlist import PASSWORD
 
 HTML = {"accept": "text/html"}
@@ -204,3 +208,26 @@ def test_password_in_the_address_is_not_read(client, alice, url, method):
     )
     assert answer.status_code in (200, 400, 405, 415)
     assert not alice.devices.exists()
+
+
+# CORS
+
+
+@pytest.mark.parametrize(
+    ("origins", "is_there"), [("", False), ("https://app.example", True), ("*", True)]
+)
+def test_middleware_of_cors_is_there_where_an_origin_is_allowed(origins, is_there):
+    code = "from django.conf import settings; print(*settings.MIDDLEWARE)"
+    environment = {**os.environ, "CORS_ALLOWED_ORIGINS": origins}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = [path.rpartition(".")[2] for path in done.stdout.split()]
+    assert ("CorsMiddleware" in names) is is_there
+    if is_there:  # before what may answer by itself, so that a script may read that too
+        assert names.index("CorsMiddleware") < names.index("CommonMiddleware")

@@ -60,3 +60,15 @@ def test_form_in_the_address_is_the_only_one_left(browser, alice, name, form):
     answer = tab.get(f"/api/v1/me?format={name}", headers={"accept": f"{form}, */*;q=0.1"})
     assert answer.headers["Content-Type"].partition(";")[0] == form
     assert tab.get("/api/v1/me?format=nothing").status_code == 404
+
+
+@pytest.mark.parametrize("accept", [None, "", "*/*"])
+def test_form_in_the_address_counts_for_programs_too(browser, alice, accept):
+    headers = {} if accept is None else {"accept": accept}
+    answer = browser(alice).get("/api/v1/me?%66ormat=api", headers=headers)
+    assert answer.headers["Content-Type"].partition(";")[0] == HTML
+
+
+def test_file_that_has_no_json_is_sent_to_programs_too(client, db):
+    answer = client.get("/api/v1/schema", headers={"accept": "*/*"})
+    assert answer.headers["Content-Type"].partition(";")[0] == "application/vnd.oai.openapi"

@@ -8,6 +8,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from django.test import override_settings
+from pytest_django.live_server_helper import LiveServer
 
 from examples.tests.proxy import Proxy, serve
 
@@ -17,6 +19,18 @@ EXAMPLE = Path(__file__).parents[1] / "browser"
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
+
+
+@pytest.fixture(scope="session")
+def live_server():
+    """A server with the middleware that settings.py adds for CORS_ALLOWED_ORIGINS."""
+    from django.conf import settings
+
+    middleware = ["corsheaders.middleware.CorsMiddleware", *settings.MIDDLEWARE]
+    with override_settings(MIDDLEWARE=middleware):
+        server = LiveServer("localhost")
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -1149,6 +1149,14 @@ def cors_of(answer):
     return {name for name in answer.headers if name.lower().startswith("access-control-")}
 
 
+@pytest.fixture
+def cors(settings):
+    """The middleware that settings.py adds when CORS_ALLOWED_ORIGINS opens the API."""
+    common = settings.MIDDLEWARE.index("django.middleware.common.CommonMiddleware")
+    before, after = settings.MIDDLEWARE[:common], settings.MIDDLEWARE[common:]
+    settings.MIDDLEWARE = [*before, "corsheaders.middleware.CorsMiddleware", *after]
+
+
 @pytest.mark.asvs("3.4.2")
 @pytest.mark.parametrize("origin", ["https://app.example", "http://testserver", "null", "*", "["])
 def test_cors_is_closed(client, scene, origin):
@@ -1157,7 +1165,7 @@ def test_cors_is_closed(client, scene, origin):
 
 
 @pytest.mark.asvs("3.4.2")
-def test_cors_opens_for_a_listed_origin_only(client, scene, settings):
+def test_cors_opens_for_a_listed_origin_only(cors, client, scene, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://app.example"]
 
     asked = preflight(client)
@@ -1181,6 +1189,26 @@ def test_cors_opens_for_a_listed_origin_only(client, scene, settings):
         assert cors_of(preflight(client, origin=other)) == set(), other
         assert cors_of(scene.phone.get("me", origin=other)) == set(), other
     assert cors_of(preflight(client, path="/login")) == set()
+
+
+@pytest.mark.parametrize("origin", [None, "https://app.example", "null", "["])
+@pytest.mark.parametrize("path", ["/api/v1/me", "/api/v1/nothing"])
+@pytest.mark.parametrize("method", ["get", "post", "options"])
+def test_without_origins_the_middleware_of_cors_would_change_no_answer(
+    alice, browser, request, origin, path, method
+):
+    """It would only add a name to `Vary`."""
+    headers = {} if origin is None else {"origin": origin}
+
+    def ask():
+        answer = getattr(browser(alice), method)(path, headers=headers)
+        named = {name: value for name, value in answer.headers.items() if name != "Vary"}
+        return answer.status_code, named, answer.content
+
+    without = ask()
+    request.getfixturevalue("cors")
+
+    assert ask() == without
 
 
 # Whatever else is asked for

@@ -3,12 +3,13 @@ costs, which counts its try, decides it, and adds a device."""
 
 import cProfile
 import gc
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Permission
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -353,6 +354,7 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
 CEILING = {"sqlite": 200, "postgresql": 280}
 REFRESH_CEILING = {"sqlite": 3_300, "postgresql": 3_500}
+REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_200}
 LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
 
 
@@ -409,6 +411,42 @@ def test_authentication_stays_below_its_ceiling_of_calls(phone):
     _, calls = calls_of(authentication.authenticate, request)
 
     assert calls <= CEILING[connection.vendor]
+
+
+@pytest.fixture
+def calls_of_request(phone, settings, tmp_path):
+    """`calls_of_request("me")` counts what a server's call of the application takes, warmed up.
+
+    Static files are known at the start, as in production.
+    """
+    settings.STATIC_ROOT, settings.WHITENOISE_AUTOREFRESH = tmp_path, False
+    application = WSGIHandler()
+    headers = {
+        "authorization": f"Bearer {phone.pair['access_token']}",
+        "user-agent": FIREFOX,
+        "accept": "application/json",
+    }
+
+    def count(path):
+        request = RequestFactory().get(f"/api/v1/{path}", headers=headers)
+
+        def answer():
+            with closing(application(request.environ, lambda *args: None)) as response:
+                return response.status_code
+
+        for _ in range(10):  # until the queries are compiled, and prepared on the server
+            answer()
+        status, calls = calls_of(answer)
+        assert status == 200
+        return calls
+
+    return count
+
+
+@pytest.mark.django_db(transaction=True)
+def test_request_stays_below_its_ceiling_of_calls(calls_of_request):
+    """With the question whether the connection is still there, which a transaction leaves out."""
+    assert calls_of_request("who") <= REQUEST_CEILING[connection.vendor]
 
 
 @pytest.mark.parametrize("path", ["", "schema", "docs"])
