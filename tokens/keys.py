@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ KEY_TYPES = {"HS256": "oct", "EdDSA": "OKP"}
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
 MIN_DIFFERENT_BYTES = 16  # random keys have more
 KID = re.compile(r"[ -~]{1,64}")
+ALWAYS = datetime.min.replace(tzinfo=UTC)  # the `use_from` of a key without one
 
 ACCESS = "at+jwt"  # RFC 9068
 REFRESH = "rt+jwt"
@@ -31,19 +33,17 @@ REFRESH = "rt+jwt"
 class SigningKey:
     """One key, with the one algorithm that it is used with.
 
-    If `can_sign` is false, it is a public key, which only verifies.
+    It signs from `use_from` on. If `can_sign` is false, it is a public key, which only verifies.
+    `header` has the header segment of its tokens by their type: ACCESS or REFRESH.
     """
 
     kid: str
     alg: str
+    header: dict[str, str] = field(repr=False)
     algorithm: jwt.algorithms.Algorithm = field(repr=False)
     key: Any = field(repr=False)
     can_sign: bool = True
-
-    def header(self, typ: str) -> str:
-        """The header segment of a token of type `typ`: ACCESS or REFRESH."""
-        header = {"alg": self.alg, "kid": self.kid, "typ": typ}
-        return base64url_encode(json.dumps(header, separators=(",", ":")).encode()).decode()
+    use_from: datetime = ALWAYS
 
     def sign(self, message: bytes) -> bytes:
         return self.algorithm.sign(message, self.key)
@@ -53,30 +53,54 @@ class SigningKey:
 
 
 class KeyRing:
-    """The keys of this site: the first one signs, and all of them verify.
+    """The keys of this site. All of them verify, and at each moment one of them signs.
 
     `headers` maps each header segment of the ring's tokens to its key and its token type. A token
     with any other header was not signed with these keys.
     """
 
     def __init__(self, jwks: list[dict[str, Any]]) -> None:
-        """Read the JWKs. Raise ImproperlyConfigured if there is none, or if one is not usable.
+        """Read the JWKs. Raise ImproperlyConfigured if none is private, or if one is not usable.
 
-        The first one must be private. Each one needs a `kid` and a secret of its own. The message
-        of the error holds no key.
+        Each one needs a `kid` and a secret of its own. The message of the error holds no key.
         """
-        keys = [read_key(jwk, position) for position, jwk in enumerate(jwks, 1)]
-        if not keys:
+        self.keys = [read_key(jwk, position) for position, jwk in enumerate(jwks, 1)]
+        if not self.keys:
             raise ImproperlyConfigured("JWT_SIGNING_KEYS must hold at least one key")
-        if not keys[0].can_sign:
-            raise ImproperlyConfigured("JWT_SIGNING_KEYS: key 1 signs and has no private part")
-        if len({key.kid for key in keys}) < len(keys):
+        signing = in_turns([key for key in self.keys if key.can_sign])
+        if not signing:
+            raise ImproperlyConfigured("JWT_SIGNING_KEYS holds no private key, so no key can sign")
+        if len({key.kid for key in self.keys}) < len(self.keys):
             raise ImproperlyConfigured("JWT_SIGNING_KEYS: two keys share a kid")
         materials = [key_material(jwk) for jwk in jwks]
         if len(set().union(*materials)) < sum(map(len, materials)):
             raise ImproperlyConfigured("JWT_SIGNING_KEYS: two keys are the same under two kids")
-        self.signing_key = keys[0]
-        self.headers = {key.header(typ): (key, typ) for key in keys for typ in (ACCESS, REFRESH)}
+        self.headers = {
+            header: (key, typ) for key in self.keys for typ, header in key.header.items()
+        }
+        self._oldest, self._newest_first = signing[0], signing[::-1]
+
+    def signing_key(self, moment: datetime) -> SigningKey:
+        """The key that signs what is issued at this moment, by the clock of the database.
+
+        It is the newest one whose `use_from` has come. Before the first `use_from` it is the oldest
+        one: so no clock decides whether a site can sign at all.
+        """
+        for key in self._newest_first:
+            if key.use_from <= moment:
+                return key
+        return self._oldest
+
+
+def in_turns(keys: list[SigningKey]) -> list[SigningKey]:
+    """The keys in the order in which they sign, the oldest first.
+
+    Of keys with the same `use_from`, only the first one of the ring has a turn.
+    """
+    turns: dict[datetime, SigningKey] = {}
+    for key in keys:
+        turns.setdefault(key.use_from, key)
+    return [turns[use_from] for use_from in sorted(turns)]
 
 
 def read_key(jwk: Any, position: int) -> SigningKey:
@@ -106,8 +130,35 @@ def read_key(jwk: Any, position: int) -> SigningKey:
         prepared = key.Algorithm.prepare_key(key.key)
     except (jwt.PyJWTError, ValueError, TypeError):
         raise ImproperlyConfigured(f"{where} is not a valid {alg} key") from None
-    can_sign = alg == "HS256" or "d" in jwk
-    return SigningKey(kid=kid, alg=alg, algorithm=key.Algorithm, key=prepared, can_sign=can_sign)
+    return SigningKey(
+        kid=kid,
+        alg=alg,
+        header={typ: _header(alg, kid, typ) for typ in (ACCESS, REFRESH)},
+        algorithm=key.Algorithm,
+        key=prepared,
+        can_sign=alg == "HS256" or "d" in jwk,
+        use_from=_read_use_from(jwk, where),
+    )
+
+
+def _header(alg: str, kid: str, typ: str) -> str:
+    header = {"alg": alg, "kid": kid, "typ": typ}
+    return base64url_encode(json.dumps(header, separators=(",", ":")).encode()).decode()
+
+
+def _read_use_from(jwk: dict[str, Any], where: str) -> datetime:
+    """The moment from which the key signs, in UTC. `use_from` is our own member of a JWK."""
+    if "use_from" not in jwk:
+        return ALWAYS
+    try:
+        time = datetime.fromisoformat(jwk["use_from"])
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ImproperlyConfigured(
+        f"{where} needs a use_from like 2026-01-31T18:30:00Z (ISO 8601 with a time zone), or none"
+    )
 
 
 def generate_signing_key(alg: str = "HS256") -> dict[str, str]:

@@ -14,6 +14,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -79,20 +80,25 @@ def hash_handle(handle: str) -> bytes:
     return hashlib.sha256(handle.encode()).digest()
 
 
-def sign_access_token(*, sub: str, sid: str, gen: int, lifetime: int) -> str:
-    """An access token that is valid for `lifetime` seconds from now."""
+def sign_access_token(*, sub: str, sid: str, gen: int, lifetime: int, moment: datetime) -> str:
+    """An access token that is valid for `lifetime` seconds from now.
+
+    `moment` is the time of the database, which chooses the key.
+    """
     now = int(time.time())
     jti = secrets.token_urlsafe(16)
-    return _sign(ACCESS, sub=sub, sid=sid, gen=gen, jti=jti, iat=now, exp=now + lifetime)
+    return _sign(ACCESS, moment, sub=sub, sid=sid, gen=gen, jti=jti, iat=now, exp=now + lifetime)
 
 
-def sign_refresh_token(*, sub: str, sid: str, gen: int, iat: int, exp: int) -> str:
-    """The refresh token of a generation. `iat` and `exp` are in seconds since the epoch.
+def sign_refresh_token(*, sub: str, sid: str, gen: int, moment: datetime, end: datetime) -> str:
+    """The refresh token of a generation that was made at `moment`. It is valid until `end`.
 
     The same arguments give the same bytes, so a repeated refresh can answer the same token again.
+    This holds also when another key has begun to sign since: `moment` chooses the key.
     """
     jti = _encode(hashlib.sha256(f"{sid}.{gen}".encode()).digest()[:16])
-    return _sign(REFRESH, sub=sub, sid=sid, gen=gen, jti=jti, iat=iat, exp=exp)
+    iat, exp = int(moment.timestamp()), int(end.timestamp())
+    return _sign(REFRESH, moment, sub=sub, sid=sid, gen=gen, jti=jti, iat=iat, exp=exp)
 
 
 def verify(token: str, typ: str) -> Claims:
@@ -125,11 +131,11 @@ def _forget_key_ring(setting: str, **kwargs: Any) -> None:
 setting_changed.connect(_forget_key_ring)
 
 
-def _sign(typ: str, **claims: str | int) -> str:
+def _sign(typ: str, moment: datetime, **claims: str | int) -> str:
     claims = {"iss": settings.JWT_ISSUER, "aud": settings.JWT_AUDIENCE, **claims}
-    key = key_ring().signing_key
+    key = key_ring().signing_key(moment)
     payload = _encode(json.dumps(claims, separators=(",", ":")).encode())
-    message = f"{key.header(typ)}.{payload}"
+    message = f"{key.header[typ]}.{payload}"
     return f"{message}.{_encode(key.sign(message.encode()))}"
 
 

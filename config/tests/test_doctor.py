@@ -10,9 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from accounts.models import User
-from config.doctor import CHECKS, database, devices, files
+from config.doctor import CHECKS, database, devices, files, keys
 from tokens.keys import generate_signing_key
 from tokens.models import IssuedToken
 
@@ -86,7 +87,8 @@ def test_each_line_says_what_to_do(root):
 
 
 def without_migration(settings, root):
-    MigrationRecorder(connection).record_unapplied("tokens", "0004_rights_and_alarms")
+    applied = MigrationRecorder(connection).migration_qs.filter(app="tokens")
+    applied.latest("name").delete()
 
 
 def without_mail_server(settings, root):
@@ -205,13 +207,99 @@ def test_usernames_that_a_url_folds_are_a_warning(alice, bob):
 
 
 def test_keys_are_named_and_never_shown(settings):
-    keys = [generate_signing_key("EdDSA"), *(generate_signing_key() for _ in range(2))]
-    settings.JWT_SIGNING_KEYS = keys
+    jwks = [generate_signing_key("EdDSA"), generate_signing_key()]
+    jwks[1]["use_from"] = "2099-01-31T18:30:00Z"
+    settings.JWT_SIGNING_KEYS = jwks
 
     found, _ = examine()
 
-    assert found["signing keys"] == ("ok", f"{keys[0]['kid']!r} signs, 2 more only verify.")
-    assert not [key for key in keys if (key.get("k") or key["d"]) in str(found)]
+    first, second = (repr(jwk["kid"]) for jwk in jwks)
+    message = f"{first} signs: 0 live devices. {second} signs from 2099-01-31 18:30:00 UTC on."
+    assert found["signing keys"] == ("ok", message)
+    assert not [jwk for jwk in jwks if (jwk.get("k") or jwk["d"]) in str(found)]
+
+
+def key(kid, **members):
+    return generate_signing_key() | {"kid": kid, **members}
+
+
+def advice():
+    """What doctor says about the keys: level, message and hint."""
+    found = keys.signing_keys()
+    return found.level, found.message, found.hint
+
+
+def test_key_that_a_live_device_needs_is_kept(settings, api, alice, age):
+    settings.SECURE_SSL_REDIRECT = False
+    switch = timezone.now() - timedelta(hours=1)
+    settings.JWT_SIGNING_KEYS = [key("old"), key("new", use_from=switch.isoformat())]
+    phone = api(alice)
+    age(phone.device, hours=2)
+    api(alice)
+
+    assert advice() == (
+        "ok",
+        "'old' is needed: 1 live device last issued under it. 'new' signs: 1 live device.",
+        "Keep 'old': removing it signs these devices out.",
+    )
+
+
+def test_key_of_older_tokens_is_kept(settings, api, alice, age):
+    settings.SECURE_SSL_REDIRECT = False
+    phone = api(alice)
+    switch = phone.device.created_at + timedelta(microseconds=1)
+    settings.JWT_SIGNING_KEYS = [key("old"), key("new", use_from=switch.isoformat())]
+    IssuedToken.objects.update(rotated_at=switch)
+
+    _, message, _ = advice()
+
+    assert message.startswith(
+        "'old' is needed: 0 live devices last issued under it, and 1 more may hold an older token "
+        "of it."
+    )
+
+
+def test_key_that_no_live_device_needs_is_a_warning(settings, api, alice, age):
+    settings.SECURE_SSL_REDIRECT = False
+    switch = timezone.now() - timedelta(hours=1)
+    settings.JWT_SIGNING_KEYS = [key("old"), key("new", use_from=switch.isoformat())]
+    phone = api(alice)
+    age(phone.device, hours=2)
+    phone.post("logout")
+    api(alice)
+
+    assert advice() == (
+        "warning",
+        "No live device needs 'old'. 'new' signs: 1 live device.",
+        "Remove 'old' on every host.",
+    )
+
+
+def test_key_that_was_moved_without_a_use_from_cannot_be_judged(settings, db):
+    settings.JWT_SIGNING_KEYS = [key("new"), key("old")]
+
+    assert advice() == (
+        "warning",
+        "'new' signs: 0 live devices. 'old' has the use_from of a key before it, so nothing tells "
+        "who needs it.",
+        "Keep 'old' until all that it signed has ended, or give 'new' a use_from: when every host "
+        "had begun to sign with it.",
+    )
+
+
+def test_devices_whose_key_is_gone_are_a_warning(settings, api, alice, age):
+    settings.SECURE_SSL_REDIRECT = False
+    phone = api(alice)
+    age(phone.device, hours=2)
+    switch = timezone.now() - timedelta(hours=1)
+    settings.JWT_SIGNING_KEYS = [key("new", use_from=switch.isoformat())]
+
+    assert advice() == (
+        "warning",
+        "'new' signs: 1 live device. 1 live device got the newest tokens before the first "
+        "use_from.",
+        "If their key is no longer in the ring, their people must sign in again.",
+    )
 
 
 @pytest.mark.django_db(transaction=True)
@@ -240,4 +328,4 @@ def test_database_that_is_gone_is_an_error_and_no_traceback():
     assert failed
     for check in ("database", "superuser"):
         assert found[check] == ("error", "OperationalError: the connection was lost.")
-    assert found["signing keys"][0] == "ok"
+    assert found["static files"][0] == "ok"

@@ -206,8 +206,8 @@ def forge():
         return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
     def sign(payload, header=None, *, typ=signing.ACCESS):
-        key = signing.key_ring().signing_key
-        head = key.header(typ) if header is None else segment(header)
+        key = signing.key_ring().signing_key(timezone.now())
+        head = key.header[typ] if header is None else segment(header)
         message = f"{head}.{segment(payload)}"
         return f"{message}.{segment(key.sign(message.encode()))}"
 

@@ -17,6 +17,7 @@ from tokens.flows.ending import (
     revoke_inactive,
 )
 from tokens.flows.figures import take_figures
+from tokens.flows.keys import KeyUse, count_by_key
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused
@@ -25,11 +26,13 @@ from tokens.flows.rotation import refresh
 from tokens.flows.use import authenticate, authenticate_browser
 
 __all__ = [
+    "KeyUse",
     "Pair",
     "Refused",
     "authenticate",
     "authenticate_browser",
     "change_password",
+    "count_by_key",
     "end_by_mail",
     "end_own_device",
     "incident",

@@ -35,7 +35,11 @@ def pair_of(device: IssuedToken, handle: str) -> Pair:
 def access_token_of(device: IssuedToken, handle: str, lasts: int) -> str:
     """An access token of the current generation that is valid for `lasts` seconds."""
     return signing.sign_access_token(
-        sub=str(device.user_id), sid=handle, gen=device.generation, lifetime=lasts
+        sub=str(device.user_id),
+        sid=handle,
+        gen=device.generation,
+        lifetime=lasts,
+        moment=device.now,
     )
 
 
@@ -44,11 +48,10 @@ def refresh_token_of(device: IssuedToken, handle: str) -> str:
 
     It is made of the row and the handle alone, so the same one can be made again.
     """
-    ends = min(device.rotated_at + settings.DEVICE_IDLE_TIMEOUT, device.expires_at)
     return signing.sign_refresh_token(
         sub=str(device.user_id),
         sid=handle,
         gen=device.generation,
-        iat=int(device.rotated_at.timestamp()),
-        exp=int(ends.timestamp()),
+        moment=device.rotated_at,
+        end=min(device.rotated_at + settings.DEVICE_IDLE_TIMEOUT, device.expires_at),
     )

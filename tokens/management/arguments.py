@@ -64,6 +64,15 @@ def moment(text: str) -> datetime:
         ) from None
 
 
+def future(text: str) -> datetime:
+    """A time that has not come yet, in whole seconds: "+1h" from now, or what `moment` reads."""
+    now = datetime.now(UTC)
+    time = now + duration(text[1:]) if text.startswith("+") else moment(text)
+    if time <= now:
+        raise ArgumentTypeError(f"{text!r} has passed.")
+    return time.replace(microsecond=0)
+
+
 def network(text: str) -> IPv4Network | IPv6Network:
     """An IP address or a CIDR block."""
     try:

@@ -26,7 +26,13 @@ class FigureQuerySet(ReadsPrimary, models.QuerySet[Any]):
 
 
 class Figure(models.Model):
-    """One count of the last purge. `taken_at` is the same for all, and tells when it ended."""
+    """One count of the last purge. `taken_at` is the same for all, and tells when it ended.
+
+    The names are `live_devices`, `devices_past_retention`, and OF_KEY followed by the `kid` of a
+    signing key: the live devices that were last issued tokens under it.
+    """
+
+    OF_KEY = "live_devices_of_key:"
 
     name = models.CharField(max_length=100, primary_key=True)
     value = models.BigIntegerField()

@@ -328,9 +328,9 @@ def test_keys_from_a_file(start, tmp_path):
 
 def test_public_key_alone_does_not_sign():
     public = {name: value for name, value in generate_signing_key("EdDSA").items() if name != "d"}
-    with pytest.raises(ImproperlyConfigured, match="no private part"):
+    with pytest.raises(ImproperlyConfigured, match="no private key"):
         KeyRing([public])
-    assert KeyRing([generate_signing_key(), public]).signing_key.can_sign
+    assert KeyRing([generate_signing_key(), public]).keys[0].can_sign
 
 
 def test_development_keys_are_made_once_for_their_owner_alone(tmp_path):
@@ -343,7 +343,7 @@ def test_development_keys_are_made_once_for_their_owner_alone(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o600
     assert again.secret_key == first.secret_key
     assert again.signing_keys == first.signing_keys
-    assert KeyRing(read_signing_keys("", None, again)).signing_key.can_sign
+    assert KeyRing(read_signing_keys("", None, again)).keys[0].can_sign
     assert [file.name for file in tmp_path.iterdir()] == [".dev-keys.json"]
 
 
@@ -415,5 +415,5 @@ def test_no_keys_name_the_way_to_make_one():
 def test_key_ring_shows_no_key():
     jwk = generate_signing_key()
     ring = KeyRing([jwk])
-    assert jwk["k"] not in repr(ring.signing_key)
+    assert jwk["k"] not in repr(ring.keys[0])
     assert jwk["k"] not in repr(vars(ring))

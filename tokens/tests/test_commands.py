@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.models import Role, User
 from tests.plugins.guestlist import FIREFOX
-from tokens.keys import KeyRing
+from tokens.keys import KeyRing, generate_signing_key
 from tokens.models import IssuedToken
 
 LONDON, SWEDEN = "81.2.69.142", "89.160.20.112"
@@ -407,10 +408,55 @@ def test_issue_token_refuses_an_inactive_user(alice):
 )
 def test_generate_signing_key_prints_a_key_that_signs(settings, args, alg):
     out, err = run_both("generate_signing_key", *args)
-    key = KeyRing([json.loads(out), *settings.JWT_SIGNING_KEYS]).signing_key
+    key = KeyRing([json.loads(out), *settings.JWT_SIGNING_KEYS]).signing_key(timezone.now())
     assert key.alg == alg
     assert key.verify(b"message", key.sign(b"message"))
-    assert err.startswith("To sign with it, put it first in JWT_SIGNING_KEYS")
+    assert err.startswith("For a new site: JWT_SIGNING_KEYS=")
+
+
+@pytest.mark.parametrize("alg", ["HS256", "EdDSA"])
+def test_generate_signing_key_prints_the_ring_with_a_key_to_come(settings, alg):
+    before = timezone.now().replace(microsecond=0)
+    out, err = run_both("generate_signing_key", "--use-from", "+1h", "--algorithm", alg)
+
+    *former, new = json.loads(out)["keys"]
+    assert former == settings.JWT_SIGNING_KEYS
+    ring = KeyRing([*former, new])
+    use_from = ring.keys[-1].use_from
+    assert before + timedelta(hours=1) <= use_from <= timezone.now() + timedelta(hours=1)
+    assert ring.signing_key(use_from).kid == new["kid"]
+    assert ring.signing_key(timezone.now()).kid == former[0]["kid"]
+    assert err.startswith(f"{new['kid']!r} signs from {use_from:%Y-%m-%d %H:%M:%S} UTC on.")
+    assert repr(former[0]["kid"]) in err
+    for key in (*former, new):
+        assert (key.get("k") or key["d"]) not in err
+
+
+def test_generate_signing_key_takes_the_time_of_another_zone():
+    out = run("generate_signing_key", "--use-from", "2099-01-31T23:30:00+05:00")
+    assert json.loads(out)["keys"][-1]["use_from"] == "2099-01-31T18:30:00+00:00"
+
+
+@pytest.mark.parametrize("time", ["2026-01-01", "2026-01-01T12:00Z", "1h", "+0h", "soon"])
+def test_generate_signing_key_takes_no_time_that_has_passed_or_is_none(time):
+    assert "--use-from" in refusal("generate_signing_key", "--use-from", time)
+
+
+def test_new_key_begins_after_every_other_one(settings):
+    settings.JWT_SIGNING_KEYS = [
+        *settings.JWT_SIGNING_KEYS,
+        generate_signing_key() | {"kid": "later", "use_from": "2099-01-31T18:30:00Z"},
+    ]
+    for time in ("+1h", "2099-01-31T18:30:00Z"):
+        message = refusal("generate_signing_key", "--use-from", time)
+        assert message == "'later' signs from 2099-01-31T18:30:00+00:00 on. Choose a later time."
+
+
+def test_no_ring_is_printed_that_cannot_be_used(settings):
+    weak = {"kty": "oct", "alg": "HS256", "kid": "a", "k": "A" * 43}
+    settings.JWT_SIGNING_KEYS = [weak]
+    message = refusal("generate_signing_key", "--use-from", "+1h")
+    assert message.startswith("The ring of this site cannot be used. JWT_SIGNING_KEYS: key 1 can")
 
 
 def test_generate_signing_key_knows_no_other_algorithm():
