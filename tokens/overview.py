@@ -10,7 +10,8 @@ from typing import Any
 from django.core.cache import cache
 from django.utils import timezone
 
-from tokens.models import DailyCount, IssuedToken
+from tokens import signing
+from tokens.models import DailyCount, Figure, IssuedToken
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 60  # seconds
@@ -53,6 +54,7 @@ def _overview() -> dict[str, Any]:
     return {
         "live": live_by_os(),
         "days": DailyCount.objects.recent(),
+        "keys": keys_of_devices(),
         # Only the columns that the page shows, so that no hash gets into the cache.
         "alarms": list(
             alarms.order_by("-alarm_at").values(
@@ -79,6 +81,26 @@ def live_by_os() -> Live:
     counts = Counter(devices.order_by().values_list("os", flat=True))
     by_os = [(os, _rounded(count * scale)) for os, count in counts.most_common()]
     return Live(_rounded(counts.total() * scale), by_os, estimated=beyond is not None)
+
+
+def keys_of_devices() -> list[dict[str, Any]]:
+    """The signing keys, with the live devices that the last purge counted for each.
+
+    Empty if the ring has one key, which all devices need.
+    """
+    ring, now = signing.key_ring(), timezone.now()
+    if len(ring.keys) == 1:
+        return []
+    figures = {figure.name: figure for figure in Figure.objects.all()}
+    return [
+        {
+            "kid": key.kid,
+            "figure": figures.get(f"{Figure.OF_KEY}{key.kid}"),
+            "signs": key is ring.signing_key(now),
+            "signs_from": key.use_from if key.use_from > now else None,
+        }
+        for key in ring.keys
+    ]
 
 
 def _rounded(number: float) -> int:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.cache import cache
 from django.core.cache.backends.base import BaseCache
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -14,6 +15,7 @@ from tokens import flows
 from tokens.models import DailyCount, IssuedToken
 from tokens.overview import live_by_os
 from tokens.tests.admin import make_devices
+from tokens.tests.test_keys import key
 
 
 @pytest.fixture(autouse=True)
@@ -143,6 +145,35 @@ def test_the_cache_holds_no_hash(browser, support, alice):
         "alarm_at",
         "alarm_ip",
     }
+
+
+def test_it_shows_the_devices_of_each_key_as_the_purge_counted_them(
+    browser, support, alice, settings
+):
+    now = datetime.now(UTC)
+    settings.JWT_SIGNING_KEYS = [
+        key("old"),
+        key("new", now - timedelta(days=1)),
+        key("next <b>", "2099-01-31T18:30:00Z"),
+        key("moved"),
+    ]
+    make_devices(alice, 1100, rotated_at=days_ago(2))
+    make_devices(alice, 2)
+    page = browser(support)
+    assert "old unknown new, signs now unknown" in front(page)
+    assert "purge_devices counts them." in front(page)
+
+    call_command("purge_devices")
+    cache.clear()
+
+    text = front(page)
+    assert "old 1,100 new, signs now 2 next <b>, signs from 31 Jan 2099, 18:30 on 0" in text
+    assert "moved unknown" in text
+    assert "Counted" in text
+
+
+def test_one_key_is_not_worth_a_word(browser, support):
+    assert "Signing keys" not in front(browser(support))
 
 
 @pytest.mark.parametrize("labels", [(), ("accounts.view_user",)])
