@@ -12,7 +12,18 @@ ENGINES = {
     "sqlite": "django.db.backends.sqlite3",
     "postgresql": "django.db.backends.postgresql",
 }
+OUR_POSTGRESQL = "config.postgresql"  # Django's, with a cheaper look at a kept connection
 KEPT = 600  # seconds that a thread keeps its connection
+# How long the network may be silent. A server that does not answer to a new connection within ten
+# seconds, or does not confirm what it was sent, is gone: a request answers 503. Keepalives find the
+# dead among idle connections within a minute, and keep a firewall from forgetting the others.
+PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 # Connections of a process under ASGI. A request waits so many seconds for one, and then gets a 503.
 POOL = {"min_size": 1, "max_size": 10, "timeout": 5}
 
@@ -47,8 +58,9 @@ def bound_connections(database: dict[str, Any]) -> None:
     its file for each request.
     """
     database["CONN_MAX_AGE"] = 0
-    if database["ENGINE"] == ENGINES["postgresql"]:
+    if database["ENGINE"] == OUR_POSTGRESQL:
         database["OPTIONS"]["pool"] = POOL
+        database["CONN_HEALTH_CHECKS"] = False  # `config.postgresql` looks at those of the pool
 
 
 def _use_sqlite(database: dict[str, Any]) -> None:
@@ -80,8 +92,8 @@ def _use_postgresql(database: dict[str, Any]) -> None:
         "server_side_binding": True,
         "prepare_threshold": 5,
     }
-    # Seconds. A server that does not answer by then is gone: a request answers 503.
-    database["OPTIONS"].setdefault("connect_timeout", 10)
-    # Each request tests its connection first. So no request fails after the server restarted, or
-    # after a firewall forgot the connection. This costs one round trip a request.
+    database["OPTIONS"] = PATIENCE | database["OPTIONS"]
+    # Each request looks whether its connection is still there. So no request fails after the server
+    # restarted, or after a firewall forgot the connection.
     database["CONN_HEALTH_CHECKS"] = True
+    database["ENGINE"] = OUR_POSTGRESQL

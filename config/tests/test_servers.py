@@ -183,6 +183,32 @@ def test_connections_of_asgi_are_bounded(alice):
     assert 1 <= kept <= POOL
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no server to restart")
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_request_fails_after_the_database_restarted(server, alice):
+    body = json.dumps({"username": "alice", "password": PASSWORD}).encode()
+    with serve(server, DATABASE_URL=database_url()) as (port, said):
+        token = json.loads(send(port, body)[1])["access_token"]
+        headers = {"Authorization": f"Bearer {token}", "Host": "testserver"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            statuses = {client.get("/api/v1/me", headers=headers).status_code for _ in range(20)}
+            assert end_connections() > 0
+            statuses |= {client.get("/api/v1/me", headers=headers).status_code for _ in range(20)}
+    assert statuses == {200}
+    assert not any('"unavailable"' in line for line in said)
+
+
+def end_connections():
+    """End all but the one of this process, and return how many that were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
+        return len(cursor.fetchall())
+
+
 def connections():
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")

@@ -354,7 +354,7 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
 CEILING = {"sqlite": 200, "postgresql": 280}
 REFRESH_CEILING = {"sqlite": 3_300, "postgresql": 3_500}
-REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_200}
+REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_150}
 LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
 
 
