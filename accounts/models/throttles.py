@@ -24,21 +24,6 @@ class ThrottleQuerySet(ReadsPrimary, models.QuerySet["Throttle"]):
         order = self.select_for_update().order_by("-subject", "-address", "-kind")
         return self.model.objects.filter(pk__in=order.values("pk"))
 
-    def withdraw(self) -> None:
-        """Take one attempt off each row that has an undecided one, and end its lock."""
-        self.filter(undecided__gt=0).update(
-            count=models.F("count") - 1, undecided=models.F("undecided") - 1, locked_until=None
-        )
-
-    withdraw.alters_data = True  # type: ignore[attr-defined]
-
-    def delete_stale(self, size: int) -> None:
-        """Delete at most `size` expired rows, except those that another transaction holds."""
-        stale = self.filter(expires_at__lt=Now()).select_for_update(skip_locked=True)
-        self.filter(pk__in=stale.values("pk")[:size]).delete()
-
-    delete_stale.alters_data = True  # type: ignore[attr-defined]
-
 
 class Throttle(models.Model):
     """How many attempts of a kind were made on one account or device, from one network, or both.

@@ -1074,9 +1074,10 @@ def test_attempt_whose_lock_comes_and_goes_gives_up(sign_in, alice, pauses):
     """A lock that is there whenever the attempt is to be counted, and gone whenever it looks."""
 
     def lock_to_count(execute, sql, params, many, context):
-        if sql.lstrip().startswith("INSERT INTO accounts_throttle"):
-            with connection.cursor() as cursor:
-                cursor.execute("UPDATE accounts_throttle SET locked_until = '9999-01-01'")
+        is_count = sql.startswith("INSERT INTO accounts_throttle")
+        if is_count or sql.startswith("SELECT"):
+            until = "'9999-01-01'" if is_count else "NULL"
+            connection.connection.execute(f"UPDATE accounts_throttle SET locked_until = {until}")
         return execute(sql, params, many, context)
 
     sign_in("alice")

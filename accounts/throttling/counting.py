@@ -8,7 +8,7 @@ RuntimeError.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
@@ -16,56 +16,28 @@ from typing import Any
 
 from django.db import connections, router, transaction
 from django.db.models import F, Q
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Now
 
 from accounts import compiled
 from accounts.compiled import several, spread
-from accounts.models import Throttle, ThrottleQuerySet
+from accounts.durability import without_disk
+from accounts.models import Throttle
 from accounts.throttling.known import KNOWN_FOR, RENEWED_AFTER, mark
-from accounts.throttling.limits import Limit, TooManyAttempts, limit_of
+from accounts.throttling.limits import TooManyAttempts, limit_of
+from accounts.throttling.statements import (
+    Counted,
+    add_one,
+    decide,
+    delete_empty,
+    delete_forgotten,
+    take_off,
+)
 from accounts.throttling.subjects import Key
 
 logger = logging.getLogger(__name__)
 
 # How long an attempt counts as being tested, and how long the next one waits for it.
 MAX_TEST_TIME = timedelta(seconds=10)
-# Stale rows that each failed attempt deletes: more than it adds, so that the table stays small.
-MAX_STALE_DELETED = 10
-
-# Adds one attempt to each key that is not locked, and returns the rows of these keys. The ORM's
-# upsert takes no expressions and no condition, so the ORM would need four statements.
-COUNT = """
-INSERT INTO accounts_throttle AS known
-    (kind, subject, address, count, undecided, counted_at, expires_at)
-VALUES {rows}
-ON CONFLICT (subject, address, kind) DO UPDATE SET
-    count = CASE WHEN {is_over} THEN 1 ELSE known.count + 1 END,
-    undecided = CASE WHEN {is_over} THEN 1 ELSE known.undecided + 1 END,
-    counted_at = excluded.counted_at,
-    locked_until = NULL,
-    expires_at = CASE WHEN {is_over} OR known.kind IN ({delayed})
-        THEN excluded.expires_at ELSE known.expires_at END
-WHERE known.locked_until IS NULL OR known.locked_until <= excluded.counted_at
-RETURNING id, kind, subject, address, count, undecided
-"""
-# The database's time now, and its time after a number of seconds.
-CLOCK = {
-    "sqlite": (
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
-        "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
-    ),
-    "postgresql": ("statement_timestamp()", "statement_timestamp() + make_interval(secs => %s)"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A row after one more attempt. Of its `count` attempts, `undecided` are being tested."""
-
-    pk: int
-    key: Key
-    count: int
-    undecided: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,37 +82,31 @@ class Attempt:
         self.marker = marker
         self.has_succeeded = False
 
-    @transaction.atomic
     def succeed(self) -> None:
-        """Forget the wrong attempts on the subject, and take this one off the network's count."""
+        """Do what `forget()` does, in a transaction of its own."""
         self.has_succeeded = True
-        forget = compiled.delete(router.db_for_write(Throttle), _forgettable, len(self.forgotten))
-        if forget.execute(**spread("id", self.forgotten)) < len(self.forgotten):
+        alias = router.db_for_write(Throttle)
+        with without_disk(alias), transaction.atomic(using=alias):
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget the wrong attempts on the subject, and take this one off the network's count.
+
+        Call this in a transaction, as its last statement: people of one network share its row.
+        """
+        if delete_forgotten(self.forgotten) < len(self.forgotten):
             # The network's row counts other attempts too, so it stays.
-            self.rows().hold().withdraw()
+            take_off(self.ids)
         if self.marker:
             mark(self.marker)
 
-    @transaction.atomic
     def fail(self) -> None:
         """Keep the attempt in the counts, now decided, and delete a few stale rows."""
-        self.rows().hold().filter(undecided__gt=0).update(undecided=F("undecided") - 1)
-        Throttle.objects.delete_stale(MAX_STALE_DELETED)
+        decide(self.ids)
 
-    @transaction.atomic
     def withdraw(self) -> None:
         """Take the count back, because nothing was tested."""
-        self.rows().hold().withdraw()
-        self.rows().filter(count=0).delete()
-
-    def rows(self) -> ThrottleQuerySet:
-        return Throttle.objects.filter(pk__in=self.ids)
-
-
-def _forgettable(size: int) -> ThrottleQuerySet:
-    """The rows that a success deletes: those of the subject, and a network's with one attempt."""
-    rows = Throttle.objects.filter(Q(pk__in=several("id", size)))
-    return rows.filter(Q(subject__gt=b"") | Q(count=1)).hold()
+        _take_back(self.ids)
 
 
 @contextmanager
@@ -229,46 +195,29 @@ def _count(keys: Sequence[Key], seen: Seen, marker: Key | None) -> Attempt | Non
     order of the keys, as in `hold()`.
     """
     ordered = sorted(set(keys), key=attrgetter("subject", "address", "kind"), reverse=True)
-    limits = {key: limit_of(key) for key in ordered}
-    with transaction.atomic(durable=True):
-        rows = _add_one(ordered, limits)
-        if len(rows) < len(ordered):
-            transaction.set_rollback(True)
-            return None
-        for row in rows:
-            if row.count >= limits[row.key].attempts:
-                _lock(row, limits[row.key])
+    with _on_its_own():
+        rows = add_one(ordered)
+    if len(rows) < len(ordered):
+        _take_back([row.pk for row in rows])
+        return None
+    for row in rows:
+        if row.count >= limit_of(row.key).attempts:
+            logger.warning("locked", extra={"kind": row.key.kind, "count": row.count})
     return Attempt(rows, seen, marker)
 
 
-def _add_one(keys: Sequence[Key], limits: dict[Key, Limit]) -> list[Counted]:
-    """Count one attempt on each key that is not locked; return those rows."""
-    connection = connections[router.db_for_write(Throttle)]
-    now, later = CLOCK[connection.vendor]
-    statement = COUNT.format(
-        rows=", ".join([f"(%s, %s, %s, 1, 1, {now}, {later})"] * len(keys)),
-        is_over="known.count = 0 OR known.expires_at <= excluded.counted_at",
-        delayed=", ".join({f"'{key.kind}'" for key in keys if limits[key].delay}) or "''",
-    )
-    parameters: list[Any] = []
-    for key in keys:
-        seconds = limits[key].window.total_seconds()
-        parameters += [key.kind, key.subject, key.address, seconds]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return [
-            Counted(pk, _key_of(kind, subject, address), count, undecided)
-            for pk, kind, subject, address, count, undecided in cursor.fetchall()
-        ]
+def _on_its_own() -> AbstractContextManager[Any]:
+    """Within a transaction raise RuntimeError, unless it is that of a test."""
+    alias = router.db_for_write(Throttle)
+    if connections[alias].in_atomic_block:
+        return transaction.atomic(using=alias, durable=True)
+    return nullcontext()
 
 
-def _lock(row: Counted, limit: Limit) -> None:
-    """Refuse more attempts until the delay ends. Without a delay, until the window ends."""
-    ends = F("counted_at") + limit.delay_after(row.count) if limit.delay else F("expires_at")
-    Throttle.objects.filter(pk=row.pk).update(
-        locked_until=ends, expires_at=Greatest("expires_at", ends)
-    )
-    logger.warning("locked", extra={"kind": row.key.kind, "count": row.count})
+def _take_back(ids: Sequence[int]) -> None:
+    if ids:
+        take_off(ids)
+        delete_empty(ids)
 
 
 def _key_of(kind: str, subject: Any, address: Any) -> Key:

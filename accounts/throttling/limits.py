@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 Kind = Throttle.Kind
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+MAX_DOUBLINGS = 16  # of a delay: a timedelta overflows after too many
 
 # The words that follow "Too many" in the message to people.
 TOO_MANY = {
@@ -59,7 +60,7 @@ class Limit:
 
     def delay_after(self, count: int) -> timedelta:
         """The delay after this many attempts, which is `attempts` or more."""
-        doublings = min(count - self.attempts, 16)  # a timedelta overflows after too many
+        doublings = min(count - self.attempts, MAX_DOUBLINGS)
         return min((self.delay or self.window) * 2**doublings, self.max_delay)
 
 

@@ -1,0 +1,43 @@
+"""Commits that do not wait for the disk, for what a power cut may take: counts of attempts.
+
+Others see such a commit at once. A power cut, or a crash of the machine, may take the last moments
+of them, and nothing that was committed with a wait. A later commit that waits makes them durable
+too. Within a transaction nothing changes here: it may hold what must not be lost.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections
+
+
+def unwaited(alias: str) -> str:
+    """Ends the RETURNING of a statement that PostgreSQL is to commit without a wait."""
+    database = connections[alias]
+    if database.vendor != "postgresql" or database.in_atomic_block:
+        return ""
+    return ", set_config('synchronous_commit', 'off', true)"
+
+
+@contextmanager
+def without_disk(alias: str) -> Iterator[None]:
+    """On SQLite, commit what the block writes without a wait.
+
+    The connection is closed if it cannot be set back, so no later commit goes without its wait.
+    """
+    database: Any = connections[alias]
+    if database.vendor != "sqlite" or database.in_atomic_block:
+        yield
+        return
+    database.ensure_connection()
+    execute = database.connection.execute
+    [level] = execute("PRAGMA synchronous").fetchone()
+    execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        try:
+            execute(f"PRAGMA synchronous = {level}")
+        except database.Database.Error:
+            database.close()
