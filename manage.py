@@ -1,9 +1,13 @@
 #!/usr/bin/env python
 import io
+import json
 import os
 import sys
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from environs.exceptions import EnvError
 
 
 def main() -> None:
@@ -24,6 +28,10 @@ def main() -> None:
             execute_from_command_line(sys.argv)
         finally:
             sys.stdout.flush()
+    except (ImproperlyConfigured, EnvError) as error:
+        if settings.configured:
+            raise
+        refuse(str(error))
     except BrokenPipeError:  # as `head` leaves it; Python would write a traceback when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -31,6 +39,17 @@ def main() -> None:
         sys.exit(130)  # as a shell says it
     except EOFError:
         sys.exit("The command asked for an answer, but standard input has ended.")
+
+
+def refuse(message: str) -> None:
+    """Say why the settings cannot be read, and end. To `doctor` this is its one finding."""
+    hint = "See Settings in docs/operations.md. Nothing else can be examined before."
+    if sys.argv[1:2] == ["doctor"]:
+        finding = {"check": "configuration", "level": "error", "message": message, "hint": hint}
+        line = f"error    configuration: {message} {hint}"
+        told = json.dumps([{**finding, "figures": {}}]) if "--json" in sys.argv else line
+        sys.stdout.write(f"{told}\n")
+    sys.exit(f"The settings cannot be read: {message}")
 
 
 if __name__ == "__main__":

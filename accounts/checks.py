@@ -1,7 +1,7 @@
 """System checks of how people sign in, and of the settings for attempts to sign in."""
 
 from django.conf import settings
-from django.core.checks import Error, register
+from django.core.checks import Error, Warning, register
 from django.utils.module_loading import import_string
 
 from accounts.backends import RoleBackend
@@ -17,6 +17,20 @@ def check_delays(app_configs, **kwargs):
             "LOGIN_DELAY is longer than LOGIN_MAX_DELAY.",
             hint="The delay doubles from the first to the second. The defaults are 30 and 3600.",
             id="accounts.E001",
+        )
+    ]
+
+
+@register()
+def check_password_length(app_configs, **kwargs):
+    """Warn of short passwords: NIST SP 800-63B-4 asks for 15 characters where nothing else does."""
+    if settings.PASSWORD_MIN_LENGTH >= 15:
+        return []
+    return [
+        Warning(
+            "PASSWORD_MIN_LENGTH is below 15.",
+            hint="A password is all that protects an account. 15 is the default.",
+            id="accounts.W001",
         )
     ]
 

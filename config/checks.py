@@ -100,6 +100,11 @@ def check_deployment(app_configs, **kwargs):
             "EMAIL_URL prints mails, with their links, and sends none.",
             "Name a mail server: submission://user:password@host:587",
         ),
+        "config.W008": (
+            not settings.DEBUG and is_loopback(urlsplit(settings.SITE_URL).hostname or ""),
+            "SITE_URL is an address of this machine, so links in mails lead nowhere.",
+            "Name the address that people use: https://example.org",
+        ),
     }
     return _warnings(unsafe)
 

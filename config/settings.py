@@ -115,9 +115,9 @@ STORAGES = {
 _development = DevelopmentKeys(BASE_DIR / ".dev-keys.json") if DEBUG else None
 SECRET_KEY = environment.secret("SECRET_KEY", _development.secret_key if _development else "")
 
-_signing_keys_file = env.path("JWT_SIGNING_KEYS_FILE", None)
+JWT_SIGNING_KEYS_FILE = env.path("JWT_SIGNING_KEYS_FILE", None)
 JWT_SIGNING_KEYS = read_signing_keys(
-    env.str("JWT_SIGNING_KEYS", ""), _signing_keys_file, _development
+    env.str("JWT_SIGNING_KEYS", ""), JWT_SIGNING_KEYS_FILE, _development
 )
 JWT_ISSUER = environment.text("JWT_ISSUER", SITE_URL)
 JWT_AUDIENCE = environment.text("JWT_AUDIENCE", SITE_URL)

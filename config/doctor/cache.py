@@ -12,5 +12,7 @@ def server() -> Finding:
     except Exception as error:
         # The error's text is left out, because it may repeat the URL with its password.
         message = f"It does not answer ({type(error).__name__})."
-        return Finding(ERROR, message, "See REDIS_URL.")
+        is_missing = isinstance(error, ImportError)
+        hint = "Install the package redis." if is_missing else "See REDIS_URL."
+        return Finding(ERROR, message, hint)
     return Finding(OK, "It answers.")

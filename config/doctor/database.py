@@ -1,16 +1,26 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from config.doctor.findings import ERROR, OK, Finding
+from config.doctor.findings import ERROR, OK, Finding, told
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
+# Each table with a privilege on it that the role of the site lacks.
+MISSING_PRIVILEGES = """
+SELECT named, privilege
+FROM unnest(%s::text[]) AS named, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+WHERE NOT has_table_privilege(quote_ident(named), privilege)
+ORDER BY named, privilege
+"""
 
 
 def answer() -> Finding:
-    _ask("SELECT 1")
+    try:
+        ask("SELECT 1")
+    except OperationalError as error:
+        return Finding(ERROR, f"It cannot be reached. {told(error)}", "See DATABASE_URL.")
     if connection.vendor == "sqlite":
         return Finding(OK, f"SQLite {sqlite3.sqlite_version} answers.")
     version = connection.pg_version  # type: ignore[attr-defined]
@@ -31,7 +41,7 @@ def transactions() -> Finding:
         question, wanted = "PRAGMA journal_mode", "wal"
     else:
         question, wanted = "SHOW transaction_isolation", "read committed"
-    found = _ask(question)
+    found = ask(question)
     if found != wanted:
         return Finding(ERROR, f"{found} instead of {wanted}.", "See docs/operations.md.")
     return Finding(OK, f"{wanted}.")
@@ -39,15 +49,54 @@ def transactions() -> Finding:
 
 def clocks() -> Finding:
     """The clocks of host and database. Tokens end by the first, devices by the second."""
-    told = datetime.fromisoformat(str(_ask("SELECT CURRENT_TIMESTAMP")))
-    apart = abs(datetime.now(UTC) - (told if told.tzinfo else told.replace(tzinfo=UTC)))
+    told_at = datetime.fromisoformat(str(ask("SELECT CURRENT_TIMESTAMP")))
+    apart = abs(datetime.now(UTC) - (told_at if told_at.tzinfo else told_at.replace(tzinfo=UTC)))
     message = f"Host and database differ by {apart.total_seconds():.0f} s."
     if apart > MAX_CLOCK_DIFFERENCE:
         return Finding(ERROR, message, "Set both by NTP.")
     return Finding(OK, message)
 
 
-def _ask(sql: str) -> object:
+def writes() -> Finding:
+    """Whether the site could write. Nothing is written."""
+    refused = _sqlite_refuses() if connection.vendor == "sqlite" else _postgresql_refuses()
+    return refused or Finding(OK, "It can be written to.")
+
+
+def ask(sql: str) -> object:
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return cursor.fetchone()[0]
+
+
+def _sqlite_refuses() -> Finding | None:
+    """SQLite takes the lock of a write when a transaction begins, and this one writes nothing."""
+    try:
+        with transaction.atomic():
+            transaction.set_rollback(True)
+    except OperationalError as error:
+        hint = "The file, its folder and its disk must be writable for the user of the server."
+        return Finding(ERROR, f"It is read-only or locked. {told(error)}", hint)
+    return None
+
+
+def _postgresql_refuses() -> Finding | None:
+    if ask("SELECT pg_is_in_recovery()"):
+        hint = "Name the primary in DATABASE_URL."
+        return Finding(ERROR, "It is a standby, which is read-only.", hint)
+    if ask("SHOW default_transaction_read_only") == "on":
+        return Finding(
+            ERROR,
+            "It is read-only: default_transaction_read_only is on.",
+            "Take it from the server, the database or the role. A hosting service sets it when "
+            "its disk is full.",
+        )
+    tables = connection.introspection.django_table_names(only_existing=True)
+    with connection.cursor() as cursor:
+        cursor.execute(MISSING_PRIVILEGES, [tables])
+        missing = [f"{privilege} on {table}" for table, privilege in cursor.fetchall()]
+    if missing:
+        shown = f"{missing[0]} and {len(missing) - 1} more" if missing[1:] else missing[0]
+        hint = "Make the role of DATABASE_URL the owner of the tables, or grant it."
+        return Finding(ERROR, f"The role may not {shown}.", hint)
+    return None

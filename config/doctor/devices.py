@@ -1,17 +1,40 @@
 from datetime import timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from config.doctor.findings import OK, WARNING, Finding
 from tokens.models import IssuedToken
+from tokens.models.states import ENDED_BY_USER
 
 MAX_PURGE_DELAY = timedelta(days=2)  # the purge should run daily
 MAX_COUNTED = 10_000  # devices
 
 
 def purge() -> Finding:
-    waiting = IssuedToken.objects.past_retention(MAX_PURGE_DELAY)[: MAX_COUNTED + 1].count()
+    waiting = _count(IssuedToken.objects.past_retention(MAX_PURGE_DELAY))
     if not waiting:
         return Finding(OK, "No device is long past its retention.")
-    count = f"More than {MAX_COUNTED:,}" if waiting > MAX_COUNTED else f"{waiting:,}"
+    message = f"Devices long past their retention: {waiting}."
+    return Finding(WARNING, message, "Run purge_devices daily.")
+
+
+def unmarked() -> Finding:
+    """Devices that their user has ended, for example by raw SQL, and whose rows do not say so."""
+    by_user = reduce(or_, ENDED_BY_USER.values())
+    waiting = _count(IssuedToken.objects.unended().filter(by_user))
+    if not waiting:
+        return Finding(OK, "All are marked as ended.")
     return Finding(
-        WARNING, f"Devices long past their retention: {count}.", "Run purge_devices daily."
+        WARNING,
+        f"They are refused, but lists show no end of them: {waiting}.",
+        "Run purge_devices, which marks them. Change accounts in the admin, not by SQL.",
     )
+
+
+def _count(devices: Any) -> str:
+    """How many there are, up to MAX_COUNTED. "" for none."""
+    count = devices[: MAX_COUNTED + 1].count()
+    if count > MAX_COUNTED:
+        return f"More than {MAX_COUNTED:,}"
+    return f"{count:,}" if count else ""

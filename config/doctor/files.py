@@ -1,10 +1,12 @@
+import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import maxminddb
 from django.conf import settings
+from django.db import connection
 
-from config.doctor.findings import ERROR, OK, WARNING, Finding
+from config.doctor.findings import OK, WARNING, Finding
 from tokens.places import COUNTRY_FILE
 
 MAX_PLACES_AGE = timedelta(days=365)
@@ -23,9 +25,25 @@ def places() -> Finding:
     return Finding(OK, message)
 
 
-def static_files() -> Finding:
-    if settings.DEBUG:
-        return Finding(OK, "Not needed with DEBUG.")
-    if not Path(settings.STATIC_ROOT, "staticfiles.json").is_file():
-        return Finding(ERROR, "They are not collected.", "Run collectstatic.")
-    return Finding(OK, "They are collected.")
+def secret_files() -> Finding:
+    """Files with secrets that every user of this machine may read."""
+    paths = [settings.JWT_SIGNING_KEYS_FILE, _database_file()]
+    found = [str(path) for path in paths if path and is_open(path)]
+    if not found or settings.DEBUG:
+        return Finding(OK, "No other user of this machine can read one.")
+    hint = f"Take it from them: chmod o= {' '.join(found)}"
+    return Finding(WARNING, f"Every user of this machine may read {' and '.join(found)}.", hint)
+
+
+def is_open(path: Path) -> bool:
+    """Whether others may read or write the file, and reach it through all its folders."""
+    try:
+        path = path.resolve()
+        can_reach = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+        return can_reach and bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:
+        return False
+
+
+def _database_file() -> Path | None:
+    return Path(connection.settings_dict["NAME"]) if connection.vendor == "sqlite" else None

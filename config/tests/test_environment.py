@@ -261,7 +261,7 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"SITE_URL": "https://user@example.org"}, "SITE_URL", STOPS),
         ({"SITE_URL": "http://example.org"}, "SITE_URL", STOPS),
         ({"SITE_URL": "https://example.org/"}, "", "The slash is dropped."),
-        (LOCAL, "", "Plain http on a loopback host."),
+        (LOCAL, "SITE_URL", "config.W008"),
         ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES", STOPS),
         ({"TRUSTED_PROXIES": "0.0.0.0/1, 128.0.0.0/1"}, "TRUSTED_PROXIES", STOPS),
         ({"TRUSTED_PROXIES": "10.0.0.0/8, fc00::/7"}, "", "The private networks."),

@@ -3,7 +3,7 @@ from dataclasses import asdict
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.doctor import CHECKS, examine
+from config.doctor import examine_all
 from config.doctor.findings import ERROR, OK, WARNING, Finding
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, as_json, **options):
-        findings = {name: examine(look) for name, look in CHECKS.items()}
+        findings = examine_all()
         if as_json:
             rows = [{"check": name, **asdict(found)} for name, found in findings.items()]
             self.stdout.write(json.dumps(rows))
