@@ -1,18 +1,21 @@
 import os
 
-from django.conf import settings
-from django.core.asgi import get_asgi_application
-
-from config.checks import check_at_start
-from config.databases import bound_connections
-from config.servers import PGOPTIONS, ASGIRequest
-from tokens.user_agents import parse_user_agent
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup(set_prefix=False)
+
+# Models can be imported from here on.
+from django.conf import settings  # noqa: E402
+
+from config.checks import check_at_start  # noqa: E402
+from config.databases import bound_connections  # noqa: E402
+from config.servers import PGOPTIONS, ASGIHandler  # noqa: E402
+from tokens.user_agents import parse_user_agent  # noqa: E402
+
 os.environ.setdefault("PGOPTIONS", PGOPTIONS)
 
 bound_connections(settings.DATABASES["default"])
-application = get_asgi_application()
+application = ASGIHandler()
 check_at_start()
 parse_user_agent("")  # loads its tables, before the first sign-in waits for them
-application.request_class = ASGIRequest

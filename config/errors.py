@@ -1,20 +1,33 @@
 """Answers to errors: JSON under /api/, pages elsewhere."""
 
 import logging
+import sqlite3
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, Error, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import PermissionDenied
 
+from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts, log_too_many
 from tokens.views.sign_in import LoginView
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 5  # seconds
+# Errors of a database that Django counts among the mistakes of the program: it takes no writes, has
+# not been migrated, or is damaged.
+UNUSABLE = {
+    "25006",  # PostgreSQL: read-only, as a standby is
+    "42P01",  # no such table
+    "42703",  # no such column
+    "XX001",  # damaged
+    "XX002",
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
 UNAVAILABLE = {
     "detail": "This site cannot answer at the moment. Try again in a few seconds.",
     "code": "unavailable",
@@ -47,8 +60,10 @@ def csrf_failure(request, reason=""):
     """
     try:
         onward = _after_sign_in(request)
-    except (OperationalError, InterfaceError) as error:
-        return unavailable(request, error)
+    except Error as error:
+        if is_unavailable(error):
+            return unavailable(request, error)
+        raise
     return redirect(onward) if onward else _page(request, "403_csrf.html", 403)
 
 
@@ -68,7 +83,7 @@ def server_error(request):
     """Answer 500. The page is rendered without the request, because its user may not load."""
     if is_api(request):
         return _json(500, "Something went wrong on the server. Try again later.", "error")
-    return render(None, "500.html", status=500)
+    return render(None, "500.html", {"request_id": _id(request)}, status=500)
 
 
 def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
@@ -78,20 +93,32 @@ def too_many(request: HttpRequest, refusal: TooManyAttempts) -> HttpResponse:
     return answer
 
 
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error says that something cannot be used now, so that the answer is 503."""
+    if isinstance(error, OperationalError | InterfaceError | Busy):
+        return True
+    cause = error.__cause__ if isinstance(error, DatabaseError) else None
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorcode", None)
+    return code in UNUSABLE
+
+
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     log_unavailable(error)
     headers = {"Retry-After": str(RETRY_AFTER)}
     if is_api(request):
         return JsonResponse(UNAVAILABLE, status=503, headers=headers)
-    return HttpResponse(
-        UNAVAILABLE["detail"], status=503, headers=headers, content_type="text/plain"
-    )
+    words = f"{UNAVAILABLE['detail']} If it goes on, tell us this number: {_id(request)}\n"
+    return HttpResponse(words, status=503, headers=headers, content_type="text/plain")
 
 
 def log_unavailable(error: Exception) -> None:
     """Log what is gone in one line, without a traceback: everybody meets it at the same time."""
-    reason = str(error).partition("\n")[0][:200]
-    logger.error("unavailable", extra={"error": type(error).__name__, "reason": reason})
+    logger.error("unavailable", extra=describe(error))
+
+
+def describe(error: Exception) -> dict[str, str]:
+    """The fields of a line in the log about an error that everybody can meet."""
+    return {"error": type(error).__name__, "reason": str(error).partition("\n")[0][:200]}
 
 
 def tls_required() -> JsonResponse:
@@ -122,8 +149,15 @@ def _page(request: HttpRequest, template: str, status: int) -> HttpResponse:
     """
     try:
         return render(request, template, status=status)
-    except (OperationalError, InterfaceError) as error:
-        return unavailable(request, error)
+    except Error as error:
+        if is_unavailable(error):
+            return unavailable(request, error)
+        raise
+
+
+def _id(request: HttpRequest) -> str:
+    """The id of a request, as ClientAddressMiddleware has given it."""
+    return getattr(request, "id", "")
 
 
 def _json(status: int, detail: str, code: str) -> JsonResponse:

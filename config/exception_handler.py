@@ -3,16 +3,14 @@
 import logging
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
-from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts
-from config.errors import RETRY_AFTER, UNAVAILABLE, log_unavailable
+from config.errors import RETRY_AFTER, UNAVAILABLE, is_unavailable, log_unavailable
 from config.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
@@ -34,9 +32,9 @@ class Throttled(exceptions.Throttled):
 def exception_handler(exc, context):
     """DRF's own, with `code` next to `detail`.
 
-    Answer 503 if the database is gone, or if too many passwords are being hashed.
+    Answer 503 if the database cannot be used, or if too many passwords are being hashed.
     """
-    if isinstance(exc, OperationalError | InterfaceError | Busy):
+    if is_unavailable(exc):
         log_unavailable(exc)
         set_rollback()
         return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})

@@ -1,8 +1,8 @@
 """Log lines as JSON: what happened, who did it, when (UTC) and from where.
 
 Each record is one line, also if a text in it has line breaks (ASVS 16.4.1). The line of a request
-names its address, method and route, and also its device and user once they are known. It names the
-route and not the path, because the path of a mailed link holds a token.
+names its address, method, id and route, and also its device and user once they are known. It names
+the route and not the path, because the path of a mailed link holds a token.
 """
 
 import json
@@ -25,7 +25,7 @@ STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "
 # Lines that everybody can cause, as often as they like: of requests that Django refuses, of a pool
 # whose database does not answer, and these events.
 LOUD_LOGGERS = ("django.security.", "psycopg.pool")
-UNAVAILABLE = {"unavailable", "cache unavailable"}
+UNAVAILABLE = {"unavailable", "not ready", "cache unavailable"}
 LINES_A_MINUTE = 10
 MAX_EVENT = 200  # characters
 
@@ -108,6 +108,7 @@ def _where(request: HttpRequest | None) -> dict[str, Any]:
     known = {
         "ip": request.META.get("REMOTE_ADDR") or None,
         "method": request.method,
+        "request_id": getattr(request, "id", None),
         "route": match and match.route,
     }
     return known | getattr(request, "logged_as", {})

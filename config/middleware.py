@@ -1,16 +1,25 @@
-"""What every request passes: the client's address, headers, and answers when something is gone."""
+"""What every request passes: its address and id, headers, and answers when something is gone."""
+
+import os
+import re
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError
 from django.http import HttpResponseNotAllowed, JsonResponse, UnreadablePostError
 from django.utils.deprecation import MiddlewareMixin
 
-from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts
-from config.errors import is_api, method_not_allowed, tls_required, too_many, unavailable
+from config.errors import (
+    is_api,
+    is_unavailable,
+    method_not_allowed,
+    tls_required,
+    too_many,
+    unavailable,
+)
 from config.logs import current_request
-from tokens.client import client_address, is_trusted
+from tokens.client import clean_address, client_address, is_trusted
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -23,25 +32,33 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+REQUEST_ID = re.compile(r"[A-Za-z0-9@:._-]{8,128}")
 
 
 class ClientAddressMiddleware(MiddlewareMixin):
     """Write the client's own address into REMOTE_ADDR. Believe only the headers of TRUSTED_PROXIES.
 
+    Each request also has an id, for its lines in the log and its answer: the proxy's, or a new one.
     It comes first of all middleware, so that everything after it sees this address, the log too.
     """
 
     def process_request(self, request):
         peer = request.META.get("REMOTE_ADDR", "")
-        forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
-        if not is_trusted(peer, settings.TRUSTED_PROXIES):
+        given = ""
+        if is_trusted(peer, settings.TRUSTED_PROXIES):
+            given = request.META.get("HTTP_X_REQUEST_ID", "")
+            forwarded_for = request.META.get("HTTP_X_FORWARDED_FOR", "")
+            address = client_address(peer, forwarded_for, settings.TRUSTED_PROXIES)
+        else:
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)
-        address = client_address(peer, forwarded_for, settings.TRUSTED_PROXIES)
+            address = clean_address(peer)
         request.META["REMOTE_ADDR"] = address or ""
+        request.id = given if REQUEST_ID.fullmatch(given) else os.urandom(8).hex()
         current_request.set(request)
 
     def process_response(self, request, response):
         current_request.set(None)
+        response.headers["X-Request-ID"] = request.id
         return response
 
 
@@ -73,10 +90,10 @@ class HeadersMiddleware(MiddlewareMixin):
 class UnavailableMiddleware(MiddlewareMixin):
     """Answer errors that no view handles.
 
-    503 if the database is gone in the middle of a request (ASVS 16.5.2), or if too many passwords
-    are being hashed. 429 after too many attempts. 400 for a body that cannot be read, and for a
-    value that the database cannot hold, such as a NUL in PostgreSQL. Outside the API a method that
-    is not allowed gets a page, because Django's answer is blank.
+    503 if the database cannot be used (ASVS 16.5.2), or if too many passwords are being hashed. 429
+    after too many attempts. 400 for a body that cannot be read, and for a value that the database
+    cannot hold, such as a NUL in PostgreSQL. Outside the API a method that is not allowed gets a
+    page, because Django's answer is blank.
     """
 
     def process_response(self, request, response):
@@ -92,6 +109,6 @@ class UnavailableMiddleware(MiddlewareMixin):
             raise BadRequest("The body cannot be read.") from exception
         if isinstance(exception, TooManyAttempts):
             return too_many(request, exception)
-        if isinstance(exception, OperationalError | InterfaceError | Busy):
+        if is_unavailable(exception):
             return unavailable(request, exception)
         return None

@@ -1,4 +1,4 @@
-"""What requests of WSGI and ASGI servers share: limits at the database, bodies, Content-Type.
+"""What WSGI and ASGI servers share: limits at the database, health, bodies, Content-Type.
 
 A body of unknown length (RFC 9112, 7.1: `Transfer-Encoding: chunked`) has no Content-Length, and
 Django and DRF take it for empty. The classes here measure it.
@@ -14,6 +14,9 @@ import os
 from django.conf import settings
 from django.core.handlers import asgi, wsgi
 from django.http import HttpRequest
+
+from config import health
+from config.readiness import afailed_parts, failed_parts
 
 # Limits for requests: 10 s for a lock and 20 s for a statement, so the 503 comes before gunicorn
 # kills the worker (after 30 s by default). Commands have no limits. JIT is off, because compiling a
@@ -43,6 +46,32 @@ class ASGIRequest(ReadableContentType, asgi.ASGIRequest):
         if "CONTENT_LENGTH" not in self.META:
             self.META["CONTENT_LENGTH"] = str(body_file.seek(0, os.SEEK_END))
             body_file.seek(0)
+
+
+class WSGIHandler(wsgi.WSGIHandler):
+    request_class = WSGIRequest
+
+    def __call__(self, environ, start_response):
+        path, method = environ.get("PATH_INFO"), environ["REQUEST_METHOD"]
+        if path not in health.PATHS:
+            return super().__call__(environ, start_response)
+        failed = failed_parts() if path == health.READY and method in health.METHODS else []
+        answer = health.respond(method, failed)
+        start_response(f"{answer.status_code} {answer.reason_phrase}", list(answer.items()))
+        return [answer.content]
+
+
+class ASGIHandler(asgi.ASGIHandler):
+    request_class = ASGIRequest
+
+    async def __call__(self, scope, receive, send):
+        path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        if scope["type"] != "http" or path not in health.PATHS:
+            return await super().__call__(scope, receive, send)
+        method = scope["method"]
+        asks = path == health.READY and method in health.METHODS
+        answer = health.respond(method, await afailed_parts() if asks else [])
+        return await self.send_response(answer, send)
 
 
 def _measure(environ: dict) -> None:

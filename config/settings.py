@@ -210,7 +210,7 @@ if CORS_ALLOWED_ORIGINS or CORS_ALLOW_ALL_ORIGINS:
     )
 CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
-CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After", "X-Request-ID"]
 
 # The API
 REST_FRAMEWORK = {

@@ -1,15 +1,17 @@
 import os
 
-from django.core.wsgi import get_wsgi_application
-
-from config.checks import check_at_start
-from config.servers import PGOPTIONS, WSGIRequest
-from tokens.user_agents import parse_user_agent
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup(set_prefix=False)
+
+# Models can be imported from here on.
+from config.checks import check_at_start  # noqa: E402
+from config.servers import PGOPTIONS, WSGIHandler  # noqa: E402
+from tokens.user_agents import parse_user_agent  # noqa: E402
+
 os.environ.setdefault("PGOPTIONS", PGOPTIONS)
 
-application = get_wsgi_application()
+application = WSGIHandler()
 check_at_start()
 parse_user_agent("")  # loads its tables, before the first sign-in waits for them
-application.request_class = WSGIRequest

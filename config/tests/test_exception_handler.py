@@ -122,7 +122,8 @@ def test_unavailable_page_says_so_and_the_log_why(ask, path, caplog):
     said = "This site cannot answer at the moment. Try again in a few seconds."
     if path == "/test":
         assert answer.headers["Content-Type"] == "text/plain"
-        assert answer.content.decode() == said
+        number = answer.headers["X-Request-ID"]
+        assert answer.content.decode() == f"{said} If it goes on, tell us this number: {number}\n"
     else:
         assert answer.json()["detail"] == said
     [line] = [line for line in caplog.records if line.message == "unavailable"]

@@ -1,6 +1,7 @@
 """What every answer carries, whoever made it, and what no address is asked for."""
 
 import os
+import re
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -66,6 +67,7 @@ def test_every_answer_carries_the_headers(browser, root, name):
     assert set(POLICY) <= set(headers["Content-Security-Policy"].split("; "))
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "same-origin"
+    assert re.fullmatch("[0-9a-f]{16}", headers["X-Request-ID"])
     if name != "static file":
         assert "no-store" in headers["Cache-Control"]
 

@@ -248,6 +248,16 @@ def test_stopped_database_is_one_line_and_a_flood_of_them_is_ten(server):
     assert "django.request" not in "\n".join(said)
 
 
+def test_damaged_file_is_one_line(tmp_path):
+    file = tmp_path / "db.sqlite3"
+    file.write_bytes(b"not a database" * 1000)
+    with serve("gunicorn", DATABASE_URL=f"sqlite:///{file}") as (port, said):
+        assert send(port, b'{"username": "alice", "password": "x"}')[0] == 503
+    [line] = [json.loads(line) for line in said if '"unavailable"' in line]
+    assert (line["error"], line["reason"]) == ("DatabaseError", "file is not a database")
+    assert "Traceback" not in "\n".join(said)
+
+
 @pytest.mark.parametrize("server", ["wsgi", "asgi"])
 def test_tables_of_user_agents_are_there_before_the_first_request(server):
     code = f"import config.{server}, ua_parser; print('parser' in vars(ua_parser))"

@@ -6,14 +6,17 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from datetime import timedelta
 
 import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection, transaction
+from django.db.models import F
 from django.test import Client
 
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
+from tokens.models import IssuedToken
 
 
 def admin_url(user):
@@ -159,6 +162,16 @@ def locked():
             yield
 
 
+def assert_unavailable(answer, caplog):
+    """503 with `Retry-After`, and one line that has no traceback."""
+    assert answer.status_code == 503, answer.content
+    assert int(answer.headers["Retry-After"]) > 0
+    [line] = [line for line in caplog.records if line.message == "unavailable"]
+    assert line.reason
+    assert not [line for line in caplog.records if line.exc_info]
+    assert django_settings.SESSION_COOKIE_NAME not in answer.cookies
+
+
 WRITES = ["log in", "sign up", "refresh", "reauthenticate", "password", "log out", "sign in"]
 
 
@@ -177,6 +190,40 @@ def test_write_to_a_locked_database_fails_closed_and_works_afterwards(people, na
         assert REQUESTS[name](people).status_code in (200, 201, 204, 302)
     finally:
         connection.close()  # with its impatience
+
+
+# A database that is there, and takes no writes, or is not the one that the code expects
+
+
+@pytest.mark.asvs("16.5.3")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", [*WRITES, "end another", "sign out", "step-up", "no CSRF token"])
+def test_write_to_a_read_only_database_fails_closed_and_works_afterwards(people, name, caplog):
+    on_sqlite = connection.vendor == "sqlite"
+    read_only = "PRAGMA query_only = 1" if on_sqlite else "SET default_transaction_read_only = on"
+    is_write = name != "no CSRF token"
+    IssuedToken.objects.update(last_seen_at=F("last_seen_at") - timedelta(minutes=2))
+    try:
+        connection.cursor().execute(read_only)
+        answer = REQUESTS[name](people)
+        assert_unavailable(answer, caplog)
+    finally:
+        connection.close()
+    assert REQUESTS[name](people).status_code in ((200, 201, 204, 302) if is_write else (403,))
+
+
+@pytest.mark.asvs("16.5.2")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", ["tokens_issuedtoken", "accounts_user"])
+@pytest.mark.parametrize("name", ["authenticate", "log in", "your devices", "admin", "sign in"])
+def test_database_that_is_not_migrated_is_unavailable(people, table, name, caplog):
+    connection.cursor().execute(f"ALTER TABLE {table} RENAME TO away")
+    try:
+        answer = REQUESTS[name](people)
+    finally:
+        connection.close()
+        connection.cursor().execute(f"ALTER TABLE away RENAME TO {table}")
+    assert_unavailable(answer, caplog)
 
 
 @pytest.mark.asvs("16.5.2")
