@@ -171,6 +171,7 @@ REFRESH_GRACE = duration(
 STEP_UP_MAX_AGE = duration("STEP_UP_MAX_AGE", 15 * _minute, minimum=_minute, maximum=_hour)
 MAX_DEVICES_PER_USER = number("MAX_DEVICES_PER_USER", 20, maximum=1000)
 DEVICE_RETENTION = duration("DEVICE_RETENTION", 28 * _day, minimum=_day, maximum=3650 * _day)
+FORGET_AFTER = duration("FORGET_AFTER", 7 * _day, minimum=_hour, maximum=3650 * _day)
 GEOIP_PATH = environment.file("GEOIP_PATH")
 
 # The network

@@ -68,6 +68,11 @@ def is_near(first: str | None, second: str | None) -> bool:
     return parse_ip(second) in ip_network(f"{first}/{bits}", strict=False)
 
 
+def network_of(address: str) -> IPv4Network | IPv6Network:
+    """The network that is kept of the address of a device that ended: its /24, of IPv6 its /48."""
+    return ip_network(f"{address}/{48 if ':' in address else 24}", strict=False)
+
+
 def parse_network(text: str) -> IPv4Network | IPv6Network:
     """The network of an address or a CIDR block. IPv4 inside IPv6 becomes plain IPv4.
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from accounts.compiled import Parameter
 from accounts.letters import Facts, Mail, by_staff, paths
 from accounts.mail import send_mail
 from accounts.models import User
-from tokens.client import Client, is_near
+from tokens.client import Client, is_near, network_of
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
 from tokens.user_agents import client_name
@@ -163,16 +163,23 @@ def _places_of_alike() -> Any:
         os=Parameter("os"),
         last_seen_at__gt=Now() - KNOWN_FOR,
     )
-    return alike.order_by("-created_at").values_list("location", "ip_address", "last_ip")[
-        :MAX_COMPARED
-    ]
+    columns = ("forgotten_at", "location", "ip_address", "last_ip")
+    return alike.order_by("-created_at").values_list(*columns)[:MAX_COMPARED]
 
 
-def _is_near(device: IssuedToken, location: str, *addresses: str | None) -> bool:
-    """Whether the device has this place, or is in the network of one of these addresses."""
+def _is_near(
+    device: IssuedToken, forgotten_at: datetime | None, location: str, *addresses: str | None
+) -> bool:
+    """Whether the device has this place, or is in the network of one of these addresses.
+
+    Of a device that is forgotten, only the first address of a wider network is known.
+    """
+    here = device.ip_address
     if device.location and device.location == location:
         return True
-    return any(is_near(address, device.ip_address) for address in addresses)
+    if forgotten_at:
+        return here is not None and str(network_of(here).network_address) in addresses
+    return any(is_near(address, here) for address in addresses)
 
 
 def _path_to_devices(mail: Mail) -> str:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tokens import signing
 from tokens.models import DailyCount, Figure, IssuedToken
+from tokens.stories import address_text
 
 logger = logging.getLogger(__name__)
 MAX_AGE = 60  # seconds
@@ -49,19 +50,28 @@ def _ask_cache(ask: Callable[..., Any], *args: Any) -> Any:
 
 
 def _overview() -> dict[str, Any]:
-    alarms = IssuedToken.objects.filter(alarm_at__gt=timezone.now() - MAX_ALARM_AGE)
-    alarms = alarms.exclude(alarm=IssuedToken.Alarm.CLIENT)
     return {
         "live": live_by_os(),
         "days": DailyCount.objects.recent(),
         "keys": keys_of_devices(),
-        # Only the columns that the page shows, so that no hash gets into the cache.
-        "alarms": list(
-            alarms.order_by("-alarm_at").values(
-                "pk", "user__username", "user__email", "alarm_at", "alarm_ip"
-            )[:MAX_ALARMS]
-        ),
+        "alarms": latest_alarms(),
     }
+
+
+def latest_alarms() -> list[dict[str, Any]]:
+    """The latest reuses. Only what the page shows of them, so that no hash gets into the cache."""
+    alarms = IssuedToken.objects.filter(alarm_at__gt=timezone.now() - MAX_ALARM_AGE)
+    alarms = alarms.exclude(alarm=IssuedToken.Alarm.CLIENT).select_related("user")
+    return [
+        {
+            "pk": device.pk,
+            "user__username": device.user.username,
+            "user__email": device.user.email,
+            "alarm_at": device.alarm_at,
+            "alarm_ip": address_text(device, device.alarm_ip),
+        }
+        for device in alarms.order_by("-alarm_at")[:MAX_ALARMS]
+    ]
 
 
 def live_by_os() -> Live:

@@ -8,7 +8,7 @@ from django.utils.dateformat import format as format_time
 from django.utils.timesince import timesince
 
 from accounts.models import Throttle
-from tokens.client import is_near
+from tokens.client import is_near, network_of
 from tokens.models import IssuedToken, State
 from tokens.user_agents import client_name
 
@@ -117,7 +117,7 @@ def alarm_text(device: IssuedToken) -> str:
     """That the cookie came from another client, and from where. "" without such an alarm."""
     if device.alarm != IssuedToken.Alarm.CLIENT:
         return ""
-    side = _side(device.alarm_at, device.alarm_ip, device.alarm_client)
+    side = _side(device.alarm_at, address_text(device, device.alarm_ip), device.alarm_client)
     return f"Its cookie came from another program, {side}."
 
 
@@ -130,7 +130,8 @@ def refused_text(device: IssuedToken) -> str:
         return ""
     times = "once" if device.refused_count == 1 else f"{device.refused_count} times"
     last = ago(device.refused_at, device.now)
-    return f"refused {times} since, last {last} from {device.refused_ip or 'somewhere'}"
+    where = address_text(device, device.refused_ip) or "somewhere"
+    return f"refused {times} since, last {last} from {where}"
 
 
 def seen_text(device: IssuedToken) -> str:
@@ -138,6 +139,13 @@ def seen_text(device: IssuedToken) -> str:
     if device.now - device.last_seen_at < ACTIVE:
         return "Active now"
     return f"Last seen {ago(device.last_seen_at, device.now)}"
+
+
+def address_text(device: IssuedToken, address: str | None) -> str:
+    """An address in the row of the device: its network, if the device is forgotten. "" for none."""
+    if address and device.forgotten_at:
+        return str(network_of(address))
+    return address or ""
 
 
 def ago(time: datetime, now: datetime) -> str:
@@ -157,26 +165,31 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
 
     A text may be "". A time of None means that the event never happened.
     """
-    yield device.created_at, "signed in", _from(device.ip_address)
+    yield device.created_at, "signed in", _from(device, device.ip_address)
     if device.authenticated_at != device.created_at:
         yield device.authenticated_at, "gave the password again"
     if device.generation > 1:
         times = "once" if device.generation == 2 else f"{device.generation - 1} times, the last"
-        client = client_name(device.rotated_user_agent)
-        yield device.rotated_at, f"refreshed {times}", _from(device.rotated_ip), f"by {client}"
-    yield device.last_seen_at, "last seen", _from(device.last_ip)
+        where, client = _from(device, device.rotated_ip), _label(device, device.rotated_user_agent)
+        yield device.rotated_at, f"refreshed {times}", where, f"by {client}"
+    yield device.last_seen_at, "last seen", _from(device, device.last_ip)
     yield from _alarms(device)
     yield from _ends(device)
     if device.refused_at:
         yield device.refused_at, refused_text(device)
+    yield device.forgotten_at, "forgot the exact addresses and clients"
 
 
 def owner_events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     """What the owner reads of `events()`: that which bears on the safety of the account."""
     near = f"near {device.location}" if device.location else ""
-    yield device.created_at, "signed in", near, _from(device.ip_address)
+    yield device.created_at, "signed in", near, _from(device, device.ip_address)
     if device.authenticated_at != device.created_at:
-        yield device.authenticated_at, "password given again", _from(device.authenticated_ip)
+        yield (
+            device.authenticated_at,
+            "password given again",
+            _from(device, device.authenticated_ip),
+        )
     yield from _alarms(device)
     for time, *_ in _ends(device):
         end, note = owner_text(device), ended_note(device)
@@ -197,8 +210,8 @@ def _alarms(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         if device.alarm == IssuedToken.Alarm.CLIENT:
             what, client = "its cookie came from another client", device.alarm_client
         else:
-            what, client = "its refresh token came again", client_name(device.alarm_client)
-        yield device.alarm_at, what, _from(device.alarm_ip), f"by {client}"
+            what, client = "its refresh token came again", _label(device, device.alarm_client)
+        yield device.alarm_at, what, _from(device, device.alarm_ip), f"by {client}"
 
 
 def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
@@ -216,8 +229,13 @@ def _ends(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
         yield device.idle_at, "ended: it was not used for too long"
 
 
-def _from(address: str | None) -> str:
-    return f"from {address}" if address else ""
+def _from(device: IssuedToken, address: str | None) -> str:
+    return f"from {address_text(device, address)}" if address else ""
+
+
+def _label(device: IssuedToken, user_agent: str) -> str:
+    """The label of the client. A device that is forgotten has only the label."""
+    return user_agent if device.forgotten_at and user_agent else client_name(user_agent)
 
 
 def _side(time: datetime | None, ip_address: str | None, client: str) -> str:

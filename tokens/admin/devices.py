@@ -70,8 +70,8 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
                 "fields": [
                     "id",
                     "user_agent",
-                    "ip_address",
-                    "last_ip",
+                    "signed_in_from",
+                    "last_seen_from",
                     "location",
                     moment("created_at", "signed in"),
                     moment("authenticated_at", "password last given"),
@@ -227,7 +227,16 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
 
     @admin.display(description="address")
     def address(self, device):
-        return " · ".join(filter(None, [device.last_ip, device.location])) or "-"
+        address = stories.address_text(device, device.last_ip)
+        return " · ".join(filter(None, [address, device.location])) or "-"
+
+    @admin.display(description="IP address")
+    def signed_in_from(self, device):
+        return stories.address_text(device, device.ip_address) or "-"
+
+    @admin.display(description="last IP address")
+    def last_seen_from(self, device):
+        return stories.address_text(device, device.last_ip) or "-"
 
     @admin.display(description="what happened")
     def story(self, device):

@@ -10,6 +10,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.stories import address_text
 
 CHUNK_SIZE = 2000  # rows read at once
 FIELDS = [
@@ -75,6 +76,8 @@ def _value(device: IssuedToken, field: str) -> str | None:
     if field == "revoked_reason":
         return device.ended_reason
     value = getattr(device, field)
+    if field in ("ip_address", "last_ip"):
+        return address_text(device, value) or None
     return value.isoformat() if hasattr(value, "isoformat") else value and str(value)
 
 

@@ -17,6 +17,7 @@ from tokens.flows.ending import (
     revoke_inactive,
 )
 from tokens.flows.figures import take_figures
+from tokens.flows.forgetting import forget
 from tokens.flows.keys import KeyUse, count_by_key
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
@@ -35,6 +36,7 @@ __all__ = [
     "count_by_key",
     "end_by_mail",
     "end_own_device",
+    "forget",
     "incident",
     "issue_token",
     "log_in",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.db.models import F
 
 from tokens import signing
-from tokens.client import Client
+from tokens.client import Client, network_of
 from tokens.models import IssuedToken, State
 from tokens.statements import find_device
 
@@ -58,6 +58,10 @@ def _count_refusal(device: IssuedToken, client: Client) -> None:
     """Count a request of a revoked device, with at most one write in 60 s."""
     if device.refused_at and device.now - device.refused_at < TOUCH_INTERVAL:
         return
-    IssuedToken.objects.filter(pk=device.pk, refused_at=device.refused_at).update(
-        refused_count=F("refused_count") + 1, refused_at=device.now, refused_ip=client.ip_address
+    address = client.ip_address
+    if address and device.forgotten_at:
+        address = str(network_of(address).network_address)
+    same = {"refused_at": device.refused_at, "forgotten_at": device.forgotten_at}
+    IssuedToken.objects.filter(pk=device.pk, **same).update(
+        refused_count=F("refused_count") + 1, refused_at=device.now, refused_ip=address
     )

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from accounts.text import clean_text
 from tokens.models import IssuedToken
+from tokens.stories import address_text
 
 HEADINGS = ("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
 MAX_CELL_LENGTH = 36  # characters
@@ -24,7 +25,7 @@ def _row(device: IssuedToken) -> tuple[str, ...]:
         str(device),
         device.kind,
         f"{device.state} ({reason})" if reason else device.state,
-        device.last_ip or "-",
+        address_text(device, device.last_ip) or "-",
         device.location or "-",
         _ago(device.last_seen_at, device.now),
         _ago(device.created_at, device.now),

@@ -104,6 +104,10 @@ class IssuedToken(models.Model):
     refused_at = models.DateTimeField(null=True)
     refused_ip = models.GenericIPAddressField(null=True)
 
+    # From this time on each address in the row is the first one of its network (see `network_of`),
+    # and each user agent is its label.
+    forgotten_at = models.DateTimeField("addresses forgotten", null=True)
+
     objects = IssuedTokenQuerySet.as_manager()
 
     # Set by `with_state()`.

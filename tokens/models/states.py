@@ -84,5 +84,11 @@ class DevicesByState(ReadsPrimary, models.QuerySet[D]):
         limit = Now() - (settings.DEVICE_RETENTION + by)
         return self.filter(Q(revoked_at__lt=limit) | Q(expires_at__lt=limit))
 
+    def to_forget(self) -> Self:
+        """Devices that ended more than FORGET_AFTER ago and still say exactly where they were."""
+        limit = Now() - settings.FORGET_AFTER
+        ended = Q(revoked_at__lt=limit) | Q(expires_at__lt=limit) | Q(idle_at__lt=limit)
+        return self.filter(ended, forgotten_at=None)
+
     def of_kind(self, kind: str) -> Self:
         return self.filter(kind=kind)

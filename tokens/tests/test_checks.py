@@ -267,6 +267,7 @@ DEFAULTS = {
     "REFRESH_GRACE": repr(timedelta(seconds=30)),
     "STEP_UP_MAX_AGE": repr(timedelta(minutes=15)),
     "DEVICE_RETENTION": repr(timedelta(days=28)),
+    "FORGET_AFTER": repr(timedelta(days=7)),
     "LOGIN_ATTEMPTS": "5",
     "LOGIN_ATTEMPTS_PER_ADDRESS": "50",
     "LOGIN_ATTEMPTS_PER_ACCOUNT": "10",

@@ -308,7 +308,7 @@ def test_revoke_devices_refuses_what_it_cannot_mean(laptop, args, message):
 
 @pytest.fixture
 def old(laptop, script, age, api, alice):
-    """Two devices past retention; one that is live stays, and so does one that ended lately."""
+    """Two devices past retention; one that is live stays, and so does one that ended later."""
     script.post("logout")
     age(script.device, days=29)
     age(laptop.device, days=30 + 29)
@@ -317,25 +317,40 @@ def old(laptop, script, age, api, alice):
 
 
 def test_purge_devices_deletes_what_is_past_retention(old):
-    assert run("purge_devices") == "Purged 2 devices past retention.\n"
+    """The device that expired yesterday had been idle for longer, so it is forgotten."""
+    assert run("purge_devices") == (
+        "Purged 2 devices past retention. Forgot the exact addresses of 1 device.\n"
+    )
     assert IssuedToken.objects.count() == 2
-    assert run("purge_devices") == "Purged 0 devices past retention.\n"
+    assert run("purge_devices") == (
+        "Purged 0 devices past retention. Forgot the exact addresses of 0 devices.\n"
+    )
 
 
-def test_purge_devices_counts_one_as_one(laptop, age):
+def test_purge_devices_counts_one_as_one(laptop, script, age):
     age(laptop.device, days=59)
-    assert run("purge_devices") == "Purged 1 device past retention.\n"
+    age(script.device, days=40)
+    assert run("purge_devices") == (
+        "Purged 1 device past retention. Forgot the exact addresses of 1 device.\n"
+    )
 
 
-def test_a_dry_run_of_the_purge_deletes_nothing(old):
+def test_a_dry_run_of_the_purge_changes_nothing(old, api, alice, age):
+    age(api(alice).device, days=40)
     out = run("purge_devices", "--dry-run")
-    assert out == "Would purge 2 devices past retention. Nothing was changed.\n"
-    assert json.loads(run("purge_devices", "--dry-run", "--json")) == {"matched": 2, "purged": 0}
-    assert IssuedToken.objects.count() == 4
+    assert out == (
+        "Would purge 2 devices past retention, and forget the exact addresses of 2 devices. "
+        "Nothing was changed.\n"
+    )
+    counts = {"matched": 2, "purged": 0, "to_forget": 2, "forgotten": 0}
+    assert json.loads(run("purge_devices", "--dry-run", "--json")) == counts
+    assert IssuedToken.objects.filter(forgotten_at=None).count() == 5
 
 
-def test_purge_devices_as_json_counts(old):
-    assert json.loads(run("purge_devices", "--json")) == {"matched": 2, "purged": 2}
+def test_purge_devices_as_json_counts(old, api, alice, age):
+    age(api(alice).device, days=40)
+    counts = {"matched": 2, "purged": 2, "to_forget": 2, "forgotten": 2}
+    assert json.loads(run("purge_devices", "--json")) == counts
 
 
 # issue_token

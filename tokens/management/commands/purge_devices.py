@@ -9,26 +9,51 @@ from tokens.models import IssuedToken
 
 
 class Command(BaseCommand):
-    help = "Delete the devices that were revoked or that expired more than DEVICE_RETENTION ago."
+    help = (
+        "Delete the devices that were revoked or that expired more than DEVICE_RETENTION ago. "
+        "Forget the exact addresses and clients of those that ended more than FORGET_AFTER ago."
+    )
 
     def add_arguments(self, parser):
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be deleted, and delete nothing"
+            "--dry-run", action="store_true", help="count what would change, and change nothing"
         )
         parser.add_argument(
-            "--json", action="store_true", dest="as_json", help='{"matched": n, "purged": n}'
+            "--json",
+            action="store_true",
+            dest="as_json",
+            help='{"matched": n, "purged": n, "to_forget": n, "forgotten": n}',
         )
 
     def handle(self, *, dry_run, as_json, **options):
-        matched = IssuedToken.objects.past_retention().count()
-        purged = 0
+        devices = IssuedToken.objects.all()
+        old = devices.past_retention()
+        counts = {
+            "matched": old.count(),
+            "purged": 0,
+            "to_forget": devices.to_forget().exclude(pk__in=old.values("pk")).count(),
+            "forgotten": 0,
+        }
         if not dry_run:
-            purged = add_up(flows.purge(IssuedToken.objects.all()), total=matched, hidden=as_json)
+            for done, todo, act in (
+                ("purged", "matched", flows.purge),
+                ("forgotten", "to_forget", flows.forget),
+            ):
+                counts[done] = add_up(act(devices), total=counts[todo], hidden=as_json)
             flows.take_figures()
-        if as_json:
-            self.stdout.write(json.dumps({"matched": matched, "purged": purged}))
-        elif dry_run:
-            devices = f"{matched} device{pluralize(matched)} past retention"
-            self.stdout.write(f"Would purge {devices}. Nothing was changed.")
-        else:
-            self.stdout.write(f"Purged {purged} device{pluralize(purged)} past retention.")
+        self.stdout.write(json.dumps(counts) if as_json else _in_words(counts, dry_run))
+
+
+def _in_words(counts: dict[str, int], dry_run: bool) -> str:
+    if dry_run:
+        purged, forgotten = _devices(counts["matched"]), _devices(counts["to_forget"])
+        return (
+            f"Would purge {purged} past retention, and forget the exact addresses of {forgotten}. "
+            "Nothing was changed."
+        )
+    purged, forgotten = _devices(counts["purged"]), _devices(counts["forgotten"])
+    return f"Purged {purged} past retention. Forgot the exact addresses of {forgotten}."
+
+
+def _devices(number: int) -> str:
+    return f"{number} device{pluralize(number)}"
