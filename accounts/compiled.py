@@ -9,7 +9,7 @@ gives it by name, in the form that the database stores.
 import functools
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -129,9 +129,16 @@ def select(alias: str, build: Build, *args: Any) -> Statement:
 
 
 @functools.cache
-def count(alias: str, build: Build) -> Statement:
-    """A SELECT that counts the rows of the queryset `build()`."""
-    sql, values = build().query.get_compiler(alias).as_sql()
+def page(alias: str, build: Build, *args: Any) -> Statement:
+    """The SELECT of `build(*args)`, from the parameter `offset` on, and at most `limit` rows."""
+    statement = select(alias, build, *args)
+    return replace(statement, sql=f"{statement.sql} LIMIT %(limit)s OFFSET %(offset)s")
+
+
+@functools.cache
+def count(alias: str, build: Build, *args: Any) -> Statement:
+    """A SELECT that counts the rows of the queryset `build(*args)`."""
+    sql, values = build(*args).query.get_compiler(alias).as_sql()
     sql, parameters = _with_names(_with_columns(sql, ["COUNT(*)"]), values)
     return Statement(alias=alias, sql=sql, parameters=parameters)
 

@@ -7,7 +7,7 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import connections, router
-from django.db.models import Count, Min, Model, Q
+from django.db.models import Case, Count, Min, Model, Q, Value, When
 from django.db.models.base import ModelState
 from django.db.models.functions import Now
 
@@ -39,15 +39,30 @@ def find_device(digest: bytes) -> IssuedToken | None:
     """
     statement = compiled.select(router.db_for_write(IssuedToken), _found)
     rows = statement.fetch(hash=digest)
-    if not rows:
-        return None
-    [values] = rows
-    first_of_user = statement.related
-    names = statement.names
-    device = _instance(IssuedToken, statement.alias, names[:first_of_user], values)
-    user = _instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
-    device._state.fields_cache["user"] = user
-    return device
+    return _device(statement, rows[0]) if rows else None
+
+
+class DevicesOf:
+    """The devices of a person in a state, or with "all" in any, for a paginator.
+
+    The `current` one comes first, then the most recently seen. They have all attributes that
+    `with_state()` sets.
+    """
+
+    def __init__(self, user_id: int, state: str, current: IssuedToken | None) -> None:
+        self.alias, self.state = router.db_for_write(IssuedToken), state
+        key = current and _field("id").get_db_prep_value(current.pk, connections[self.alias])
+        self.user, self.current = {"user": user_id}, {"current": key}
+
+    def count(self) -> int:
+        [[found]] = compiled.count(self.alias, _in_state, self.state).fetch(**self.user)
+        return found
+
+    def __getitem__(self, places: slice) -> list[IssuedToken]:
+        rows = {"offset": places.start, "limit": places.stop - places.start}
+        statement = compiled.page(self.alias, _listed, self.state)
+        found = statement.fetch(**self.user, **self.current, **rows)
+        return [_device(statement, values) for values in found]
 
 
 def update_if(
@@ -82,6 +97,16 @@ def _found() -> IssuedTokenQuerySet:
     return IssuedToken.objects.with_state().filter(hash=Parameter("hash"))
 
 
+def _in_state(state: str) -> IssuedTokenQuerySet:
+    devices = IssuedToken.objects.filter(user_id=Parameter("user"))
+    return devices if state == "all" else devices.in_state(state)
+
+
+def _listed(state: str) -> IssuedTokenQuerySet:
+    current_first = Case(When(pk=Parameter("current"), then=Value(0)), default=Value(1))
+    return _in_state(state).with_state().order_by(current_first, "-last_seen_at", "-pk")
+
+
 def _counted() -> Any:
     live = ~reduce(or_, ENDED.values())
     recent = Q(created_at__gt=Now() - HOUR)
@@ -96,6 +121,16 @@ def _counted() -> Any:
 
 def _field(name: str) -> Any:
     return IssuedToken._meta.get_field(name)
+
+
+def _device(statement: compiled.Statement, values: list[Any]) -> IssuedToken:
+    """The device, and its user, of a row of a SELECT of `with_state()`."""
+    first_of_user = statement.related
+    names = statement.names
+    device = _instance(IssuedToken, statement.alias, names[:first_of_user], values)
+    user = _instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
+    device._state.fields_cache["user"] = user
+    return device
 
 
 def _instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:

@@ -1,9 +1,12 @@
+from typing import Any
+
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 from django.dispatch import receiver
 
+from accounts import compiled
 from accounts.built_in_roles import BUILT_IN
 from accounts.models.primary import ReadsPrimary
 from accounts.text import validate_printable
@@ -76,3 +79,15 @@ def keep_built_in_roles(instance, **kwargs):
     """
     if instance.is_built_in:
         raise models.ProtectedError(f"The role {instance} is built in.", {instance})
+
+
+def role_names(user: Any) -> list[str]:
+    """The names of the user's roles, in order. Prefetched roles cost no query."""
+    if "roles" in getattr(user, "_prefetched_objects_cache", ()):
+        return [role.name for role in user.roles.all()]
+    statement = compiled.select(router.db_for_write(Role), _names)
+    return [name for [name] in statement.fetch(user=user.pk)]
+
+
+def _names() -> Any:
+    return Role.objects.filter(users=compiled.Parameter("user")).values_list("name")

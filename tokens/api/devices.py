@@ -2,7 +2,6 @@
 
 import uuid
 
-from django.db.models import Case, Value, When
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,6 +13,7 @@ from tokens import flows
 from tokens.browser import forget_handle
 from tokens.models import IssuedToken, State
 from tokens.serializers import DeviceSerializer
+from tokens.statements import DevicesOf
 
 STATE_PARAMETER = OpenApiParameter(
     "state", enum=[*State.values, "all"], default=State.LIVE, description="Which devices."
@@ -35,17 +35,12 @@ class DeviceListView(generics.ListAPIView):
     def get_queryset(self):
         if getattr(self, "swagger_fake_view", False):
             return IssuedToken.objects.none()
-        devices = self.get_owner().devices.with_state()
         state = self.request.query_params.get("state", State.LIVE)
-        if state != "all":
-            if state not in State.values:
-                raise exceptions.ValidationError(
-                    {"state": [f"Write {', '.join(State.values)} or all."]}
-                )
-            devices = devices.in_state(state)
-        current = self.request.auth
-        current_first = Case(When(pk=current and current.pk, then=Value(0)), default=Value(1))
-        return devices.order_by(current_first, "-last_seen_at", "-pk")
+        if state not in (*State.values, "all"):
+            raise exceptions.ValidationError(
+                {"state": [f"Write {', '.join(State.values)} or all."]}
+            )
+        return DevicesOf(self.get_owner().pk, state, self.request.auth)
 
     def get_serializer_context(self):
         return {**super().get_serializer_context(), "current": self.request.auth}

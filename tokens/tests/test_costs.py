@@ -351,9 +351,11 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 
 
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
-CEILING = {"sqlite": 200, "postgresql": 280}
-REFRESH_CEILING = {"sqlite": 3_300, "postgresql": 3_500}
+CEILING = {"sqlite": 190, "postgresql": 250}
+REFRESH_CEILING = {"sqlite": 2_600, "postgresql": 2_750}
 REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_150}
+ME_CEILING = {"sqlite": 1_300, "postgresql": 1_430}
+LIST_CEILING = {"sqlite": 1_900, "postgresql": 2_050}
 LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
 
 
@@ -446,6 +448,18 @@ def calls_of_request(phone, settings, tmp_path):
 def test_request_stays_below_its_ceiling_of_calls(calls_of_request):
     """With the question whether the connection is still there, which a transaction leaves out."""
     assert calls_of_request("who") <= REQUEST_CEILING[connection.vendor]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_profile_stays_below_its_ceiling_of_calls(calls_of_request):
+    assert calls_of_request("me") <= ME_CEILING[connection.vendor]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_list_of_five_devices_stays_below_its_ceiling_of_calls(calls_of_request, api, alice):
+    for _ in range(4):
+        api(alice)
+    assert calls_of_request("devices") <= LIST_CEILING[connection.vendor]
 
 
 @pytest.mark.parametrize("path", ["", "schema", "docs"])

@@ -18,7 +18,7 @@ from accounts.models import Role, Throttle, User
 from tests.plugins.guestlist import PASSWORD
 from tokens.flows.rotation import _not_rotated
 from tokens.models import IssuedToken, State
-from tokens.statements import count_devices, find_device, update_if
+from tokens.statements import DevicesOf, count_devices, find_device, update_if
 
 Kind = IssuedToken.Kind
 DIGEST = hashlib.sha256(b"handle").digest()
@@ -211,6 +211,41 @@ def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_
     User.objects.filter(pk=bob.pk).update(is_active=False)
     assert count_devices(bob.pk).live == bob.devices.live().count() == 0
     assert count_devices(0).live == 0
+
+
+@pytest.mark.parametrize("state", [*State.values, "all"])
+@pytest.mark.parametrize("is_current", [True, False])
+def test_page_of_devices_is_that_of_the_orm(
+    alice, bob, django_assert_num_queries, state, is_current
+):
+    kinds = [
+        {},
+        {"idle_at": MOMENTS[0]},
+        {"expires_at": MOMENTS[1]},
+        {"revoked_at": MOMENTS[0], "revoked_reason": "staff"},
+        {"password_epoch": MOMENTS[0]},
+    ]
+    for number in range(15):
+        times = {"last_seen_at": MOMENTS[0] + timedelta(days=number // 2)}  # two at a time
+        new_device(alice, hash=bytes([number]), **times, **kinds[number % len(kinds)])
+        new_device(bob, hash=bytes([100 + number]), **kinds[number % len(kinds)])
+    devices = alice.devices.with_state()
+    devices = list(devices if state == "all" else devices.in_state(state))
+    current = min(devices, key=lambda one: one.last_seen_at) if is_current else None
+    devices.sort(key=lambda one: (one.last_seen_at, one.pk.hex), reverse=True)
+    devices.sort(key=lambda one: one != current)
+
+    listed = DevicesOf(alice.pk, state, current)
+    with django_assert_num_queries(1):
+        assert listed.count() == len(devices)
+    for places in (slice(0, 20), slice(0, 2), slice(2, 4), slice(2, 3), slice(20, 40)):
+        with django_assert_num_queries(1):
+            found = listed[places]
+            users = [device.user for device in found]
+        assert found == devices[places]
+        for device, user, expected in zip(found, users, devices[places], strict=True):
+            assert_same(device, expected)
+            assert_same(user, expected.user)
 
 
 def values_of_every_field(user):
