@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import BooleanField, Expression, QuerySet
+from django.db.models import BooleanField, Expression, Model, QuerySet
+from django.db.models.base import ModelState
 from django.db.models.expressions import Col
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
@@ -43,8 +44,8 @@ Build = Callable[..., QuerySet[Any, Any]]
 class Parameter(Expression):
     """Stands in a queryset for the value that each run gives by this name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, output_field: Any = None) -> None:
+        super().__init__(output_field)
         self.name = name
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
@@ -158,6 +159,20 @@ def delete(alias: str, build: Build, *args: Any) -> Statement:
     query = build(*args).query.chain(DeleteQuery)
     sql, parameters = _with_names(*query.get_compiler(alias).as_sql())
     return Statement(alias=alias, sql=sql, parameters=parameters)
+
+
+def instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:
+    """A model instance as if read from the database `alias`. Surplus values are ignored.
+
+    Unlike the ORM, this does not call `__init__`, so `pre_init` and `post_init` are not sent.
+    """
+    state = ModelState()
+    state.db, state.adding = alias, False
+    attributes = dict(zip(names, values, strict=False))
+    attributes["_state"] = state
+    made = model.__new__(model)
+    made.__dict__ = attributes
+    return made
 
 
 def several(name: str, size: int) -> list[Parameter]:

@@ -4,7 +4,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.forms import NewPasswordForm, ThrottledForm
 from accounts.models import User
-from accounts.models.users import MAX_EMAIL_LENGTH
+from accounts.models.queries import MAX_EMAIL_LENGTH
 from accounts.proof import WRONG
 from accounts.text import clean_text, validate_printable
 from accounts.throttling import check_password

@@ -7,8 +7,12 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import connections, router
+<<<<<<< HEAD
 from django.db.models import Case, Count, Min, Model, Q, Value, When
 from django.db.models.base import ModelState
+=======
+from django.db.models import Count, Min, Q
+>>>>>>> 99ebfcd (Find the person who signs in by a compiled query)
 from django.db.models.functions import Now
 
 from accounts import compiled
@@ -35,10 +39,11 @@ class Counts(NamedTuple):
 def find_device(digest: bytes) -> IssuedToken | None:
     """The device whose `hash` is `digest`, or None. It has all attributes that `with_state()` sets.
 
-    Unlike the ORM, this does not call `__init__`, so `pre_init` and `post_init` are not sent.
+    As of all instances of compiled statements, neither `pre_init` nor `post_init` is sent.
     """
     statement = compiled.select(router.db_for_write(IssuedToken), _found)
     rows = statement.fetch(hash=digest)
+<<<<<<< HEAD
     return _device(statement, rows[0]) if rows else None
 
 
@@ -63,6 +68,17 @@ class DevicesOf:
         statement = compiled.page(self.alias, _listed, self.state)
         found = statement.fetch(**self.user, **self.current, **rows)
         return [_device(statement, values) for values in found]
+=======
+    if not rows:
+        return None
+    [values] = rows
+    first_of_user = statement.related
+    names = statement.names
+    device = compiled.instance(IssuedToken, statement.alias, names[:first_of_user], values)
+    user = compiled.instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
+    device._state.fields_cache["user"] = user
+    return device
+>>>>>>> 99ebfcd (Find the person who signs in by a compiled query)
 
 
 def update_if(
@@ -121,6 +137,7 @@ def _counted() -> Any:
 
 def _field(name: str) -> Any:
     return IssuedToken._meta.get_field(name)
+<<<<<<< HEAD
 
 
 def _device(statement: compiled.Statement, values: list[Any]) -> IssuedToken:
@@ -142,3 +159,5 @@ def _instance(model: type[Model], alias: str, names: list[str], values: list[Any
     instance = model.__new__(model)
     instance.__dict__ = attributes
     return instance
+=======
+>>>>>>> 99ebfcd (Find the person who signs in by a compiled query)

@@ -1,7 +1,8 @@
 from accounts.models.mails import QueuedMail, QueuedMailQuerySet
+from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, RoleQuerySet, keep_built_in_roles
 from accounts.models.throttles import Throttle, ThrottleQuerySet
-from accounts.models.users import GuestlistUserManager, User, UserQuerySet
+from accounts.models.users import GuestlistUserManager, User
 
 __all__ = [
     "GuestlistUserManager",

@@ -9,7 +9,7 @@ from django.utils.crypto import constant_time_compare
 
 from accounts.built_in_roles import ASKED_FOR
 from accounts.lookups import BytewiseLower
-from accounts.models.primary import ReadsPrimary
+from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, label_of
 from accounts.signals import send_changed, users_deactivated
 from accounts.text import validate_printable
@@ -21,90 +21,10 @@ logger = logging.getLogger(__name__)
 # At least one letter or digit, because URLs fold `.` and `..` away.
 USERNAME = r"[_.+-]*[A-Za-z0-9][A-Za-z0-9_.+-]*"
 
-# Columns whose change may end devices.
-TELLING = frozenset({"password", "is_staff", "is_superuser"})
-
-# Sorts after every character of a name or an address.
-LAST = "\U0010ffff"
-MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
-
-
-class UserQuerySet(ReadsPrimary, models.QuerySet):
-    def update(self, **kwargs):
-        """Update, and stamp new passwords. Send the signals of accounts."""
-        if "password" in kwargs:
-            kwargs.setdefault("password_changed_at", timezone.now())
-        if not kwargs.keys() & {"is_active", *TELLING}:
-            return super().update(**kwargs)
-        with transaction.atomic(using=self.db):
-            user_ids = list(self.values_list("pk", flat=True))
-            updated = super().update(**kwargs)
-            if "is_active" in kwargs:
-                users_deactivated.send(self.model, user_ids=user_ids)
-            if kwargs.keys() & TELLING:
-                send_changed(user_ids, using=self.db)
-        return updated
-
-    update.alters_data = True  # type: ignore[attr-defined]
-
-    def with_login(self, identifier: str) -> "UserQuerySet":
-        """The user who logs in with this username, or with this verified email address."""
-        if "@" in identifier:
-            return self.with_verified_email(identifier)
-        username = User.normalize_username(identifier)
-        return self.filter(username__lower=BytewiseLower(models.Value(username)))
-
-    def with_email(self, email: str) -> "UserQuerySet":
-        return self.filter(email__lower=BytewiseLower(models.Value(email)))
-
-    def with_verified_email(self, email: str) -> "UserQuerySet":
-        return self.with_email(email).filter(email_verified_at__isnull=False)
-
-    def superusers(self) -> "UserQuerySet":
-        """Superusers who can use the admin."""
-        return self.filter(is_superuser=True, is_active=True, is_staff=True)
-
-    def starting_with(self, text: str) -> "UserQuerySet":
-        """Users whose username or email address starts with `text`; all users for an empty text."""
-        if not _can_start_a_name(text):
-            return self.none()
-        return self.filter(_starts("username", text) | _starts("email", text))
-
-    def first_starting_with(self, text: str, limit: int) -> tuple[list[int], bool]:
-        """Return the ids of users whose username or email address starts with `text`.
-
-        They are the first `limit` by username and the first `limit` by address. Also return whether
-        there are more.
-        """
-        if not _can_start_a_name(text):
-            return [], False
-        found: list[int] = []
-        more = False
-        for field in ("username", "email"):
-            users = self.filter(_starts(field, text)).order_by(BytewiseLower(field))
-            keys = list(users.values_list("pk", flat=True)[: limit + 1])
-            found += keys[:limit]
-            more |= len(keys) > limit
-        return found, more
-
-
-def _can_start_a_name(text: str) -> bool:
-    """False for a text that is too long, or that holds a NUL, which PostgreSQL refuses."""
-    return "\0" not in text and len(text) <= MAX_EMAIL_LENGTH
-
-
-def _starts(field: str, text: str) -> models.Q:
-    """The field starts with the text, without regard to case.
-
-    Written as a range, so that the database uses the index on `lower()`.
-    """
-    low, high = BytewiseLower(models.Value(text)), BytewiseLower(models.Value(text + LAST))
-    return models.Q((f"{field}__lower__gte", low), (f"{field}__lower__lt", high))
-
 
 class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, username):
-        return self.get(username__lower=BytewiseLower(models.Value(username)))
+        return self.with_username(username).get()
 
     def _create_user_object(self, username, email, password, **extra_fields):
         """Raise ValueError without an email address, as Django does without a username."""

@@ -10,7 +10,6 @@ from django.db import connection, models
 
 from accounts import compiled
 from accounts.compiled import Parameter
-from tokens.statements import _instance
 
 
 class Reversed(models.CharField):
@@ -134,7 +133,7 @@ def test_every_type_reads_as_the_orm_reads_it_and_saves_back(every, values):
     statement = compiled.select.__wrapped__("default", _of_key)
 
     [found] = statement.fetch(pk=key)
-    row = _instance(every, "default", statement.names, found)
+    row = compiled.instance(every, "default", statement.names, found)
 
     assert attributes(row) == expected
     row.save()

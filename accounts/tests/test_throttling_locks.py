@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils.crypto import salted_hmac
 
 from accounts.models import Throttle
 from accounts.throttling import counting, limits, statements, subjects
@@ -14,7 +15,7 @@ KINDS = sorted(limits.TOO_MANY)
 
 def counted(key, count):
     """The row of the key after an attempt with this count."""
-    row = Throttle.objects.timed().get(pk=statements.add_one([key])[0].pk)
+    row = Throttle.objects.timed().get(pk=statements.add_one({key: limits.limit_of(key)})[0].pk)
     assert row.count == count
     return row
 
@@ -64,11 +65,18 @@ def test_networks_of_an_address_have_limits_of_their_own(settings):
         ]
     )
 
-    statements.add_one(keys)
+    statements.add_one({key: limits.limit_of(key) for key in keys})
 
     [narrow, wide] = [Throttle.objects.get(address=key.address).locked_until for key in keys]
     assert narrow is not None
     assert wide is None
+
+
+def test_lock_of_a_wide_network_is_logged_when_it_is_one(caplog, settings):
+    settings.LOGIN_ATTEMPTS_PER_ADDRESS = 2
+    for _ in range(3):
+        counting.begin(*subjects.keys_of_networks("login_address", "2001:db8::1")[1:]).fail()
+    assert "locked" not in caplog.messages
 
 
 def test_attempt_that_meets_a_lock_leaves_nothing(settings):
@@ -92,3 +100,10 @@ def test_success_spares_counts_that_others_share():
     assert list(Throttle.objects.values_list("count", "undecided")) == [(1, 1)]
     second.succeed()
     assert not Throttle.objects.exists()
+
+
+def test_hashes_are_those_of_django(settings):
+    """As they were stored before, and made anew for another SECRET_KEY."""
+    for settings.SECRET_KEY in ("first", "second", "first"):
+        expected = salted_hmac("accounts.throttling.name", b"alice", algorithm="sha256").digest()
+        assert subjects.hash_text("name", "alice") == expected

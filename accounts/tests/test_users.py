@@ -21,6 +21,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.backends import find_user
 from accounts.hashers import Argon2PasswordHasher
 from accounts.lookups import BytewiseLower
 from accounts.models import Role, User
@@ -290,6 +291,25 @@ def test_login_by_username_in_another_unicode_form(api, db):
     """The login page normalizes (NFKC) what is typed; so does the API."""
     User.objects.create_user("fiona", email="fiona@example.org", password=PASSWORD)
     assert log_in(api, "\ufb01ona").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alice", "ALICE", "\uff21lice", "Alice@Example.org", "bob@example.org", "carol", "", "@", "%"],
+)
+def test_user_who_logs_in_is_the_one_of_the_orm(alice, bob, name, django_assert_num_queries):
+    User.objects.filter(pk=bob.pk).update(email_verified_at=None)
+    with django_assert_num_queries(1):
+        found = find_user(name)
+
+    expected = User.objects.with_login(name).first()
+    assert found == expected
+    if found:
+        read = [field.attname for field in User._meta.concrete_fields]
+        assert [getattr(found, field) for field in read] == [
+            getattr(expected, field) for field in read
+        ]
+        assert (found._state.db, found._state.adding) == ("default", False)
 
 
 def test_no_username_or_password_is_nobody(alice, rf):

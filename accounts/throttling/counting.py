@@ -195,13 +195,14 @@ def _count(keys: Sequence[Key], seen: Seen, marker: Key | None) -> Attempt | Non
     order of the keys, as in `hold()`.
     """
     ordered = sorted(set(keys), key=attrgetter("subject", "address", "kind"), reverse=True)
+    limits = {key: limit_of(key) for key in ordered}
     with _on_its_own():
-        rows = add_one(ordered)
+        rows = add_one(limits)
     if len(rows) < len(ordered):
         _take_back([row.pk for row in rows])
         return None
     for row in rows:
-        if row.count >= limit_of(row.key).attempts:
+        if row.count >= limits[row.key].attempts:
             logger.warning("locked", extra={"kind": row.key.kind, "count": row.count})
     return Attempt(rows, seen, marker)
 

@@ -10,7 +10,6 @@ from accounts.throttling.known import marker_of
 from accounts.throttling.limits import TooManyAttempts
 from accounts.throttling.subjects import (
     Key,
-    hash_network,
     keys_of_networks,
     subject_of_device,
     subject_of_mails,
@@ -36,10 +35,10 @@ def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
     who must not lock the owner out of home. There at most 100 wrong passwords in a row are left.
     """
     account = subject_of_user(user) if user else subject_of_unknown(name)
-    network = hash_network(address)
     subjects = (subject_of_name(name), account)
-    pairs = [Key(Kind.PAIR, subject, network) for subject in subjects]
-    keys = keys_of_networks(Kind.ADDRESS, address) + pairs
+    networks = keys_of_networks(Kind.ADDRESS, address)
+    network = networks[0].address if networks else b""
+    keys = networks + [Key(Kind.PAIR, subject, network) for subject in subjects]
     strangers = [Key(Kind.ACCOUNT, subject) for subject in subjects]
     marker = marker_of(user, network) if user and network else None
     at_known = [*keys, Key(Kind.KNOWN, account)] if marker else ()

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -66,25 +67,32 @@ class Limit:
 
 def limit_of(key: Key) -> Limit:
     """The limit of this key, from the settings. A wide network may make ten times the attempts."""
-    limit = _limit_of(key.kind)
+    limit = LIMITS[key.kind]()
     return replace(limit, attempts=limit.attempts * 10) if key.wide else limit
 
 
-def _limit_of(kind: str) -> Limit:
-    window = settings.LOGIN_WINDOW
-    waits = {"window": DAY, "delay": settings.LOGIN_DELAY, "max_delay": settings.LOGIN_MAX_DELAY}
-    return {
-        Kind.PAIR: Limit(settings.LOGIN_ATTEMPTS, window, delay=window, max_delay=window),
-        Kind.ADDRESS: Limit(settings.LOGIN_ATTEMPTS_PER_ADDRESS, window),
-        Kind.ACCOUNT: Limit(settings.LOGIN_ATTEMPTS_PER_ACCOUNT, **waits),
-        Kind.PASSWORD: Limit(settings.LOGIN_ATTEMPTS, **waits),
-        Kind.SIGNUP: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
-        Kind.RESET: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
-        Kind.RESET_ADDRESS: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
-        Kind.MAIL: Limit(settings.MAILS_PER_HOUR, HOUR),
-        # NIST SP 800-63B-4, section 3.2.2: at most 100 wrong passwords in a row.
-        Kind.KNOWN: Limit(100, timedelta(days=30)),
-    }[Kind(kind)]
+# Each is made when it is asked for: settings may differ from test to test.
+LIMITS: dict[str, Callable[[], Limit]] = {
+    Kind.PAIR: lambda: Limit(
+        settings.LOGIN_ATTEMPTS,
+        settings.LOGIN_WINDOW,
+        delay=settings.LOGIN_WINDOW,
+        max_delay=settings.LOGIN_WINDOW,
+    ),
+    Kind.ADDRESS: lambda: Limit(settings.LOGIN_ATTEMPTS_PER_ADDRESS, settings.LOGIN_WINDOW),
+    Kind.ACCOUNT: lambda: _delaying(settings.LOGIN_ATTEMPTS_PER_ACCOUNT),
+    Kind.PASSWORD: lambda: _delaying(settings.LOGIN_ATTEMPTS),
+    Kind.SIGNUP: lambda: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+    Kind.RESET: lambda: Limit(settings.RESET_MAILS_PER_HOUR, HOUR),
+    Kind.RESET_ADDRESS: lambda: Limit(settings.SIGNUPS_PER_HOUR, HOUR),
+    Kind.MAIL: lambda: Limit(settings.MAILS_PER_HOUR, HOUR),
+    # NIST SP 800-63B-4, section 3.2.2: at most 100 wrong passwords in a row.
+    Kind.KNOWN: lambda: Limit(100, timedelta(days=30)),
+}
+
+
+def _delaying(attempts: int) -> Limit:
+    return Limit(attempts, DAY, delay=settings.LOGIN_DELAY, max_delay=settings.LOGIN_MAX_DELAY)
 
 
 def log_too_many() -> None:

@@ -14,7 +14,7 @@ from django.db import connections, router
 from accounts.compiled import Statement, several, spread
 from accounts.durability import unwaited, without_disk
 from accounts.models import Throttle
-from accounts.throttling.limits import MAX_DOUBLINGS, Limit, limit_of
+from accounts.throttling.limits import MAX_DOUBLINGS, Limit
 from accounts.throttling.subjects import Key
 
 # Stale rows that each failed attempt deletes: more than it adds, so that the table stays small.
@@ -85,11 +85,11 @@ class Counted:
     undecided: int
 
 
-def add_one(keys: Sequence[Key]) -> list[Counted]:
-    """Count one attempt on each key that is not locked, and lock those that it fills."""
-    limits = tuple([(key.kind, key.wide, limit_of(key)) for key in keys])
-    subjects = spread("subject", [key.subject for key in keys])
-    rows = _run(_count, limits, **subjects, **spread("address", [key.address for key in keys]))
+def add_one(limits: dict[Key, Limit]) -> list[Counted]:
+    """Count one attempt on each key that is not locked. Lock those whose limit it fills."""
+    limited = tuple([(key.kind, key.wide, limit) for key, limit in limits.items()])
+    subjects = spread("subject", [key.subject for key in limits])
+    rows = _run(_count, limited, **subjects, **spread("address", [key.address for key in limits]))
     return [
         Counted(pk, Key(kind, subject, address), count, undecided)
         for pk, kind, subject, address, count, undecided, *_ in rows
