@@ -7,12 +7,7 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import connections, router
-<<<<<<< HEAD
-from django.db.models import Case, Count, Min, Model, Q, Value, When
-from django.db.models.base import ModelState
-=======
-from django.db.models import Count, Min, Q
->>>>>>> 99ebfcd (Find the person who signs in by a compiled query)
+from django.db.models import Case, Count, Min, Q, Value, When
 from django.db.models.functions import Now
 
 from accounts import compiled
@@ -43,7 +38,6 @@ def find_device(digest: bytes) -> IssuedToken | None:
     """
     statement = compiled.select(router.db_for_write(IssuedToken), _found)
     rows = statement.fetch(hash=digest)
-<<<<<<< HEAD
     return _device(statement, rows[0]) if rows else None
 
 
@@ -68,17 +62,6 @@ class DevicesOf:
         statement = compiled.page(self.alias, _listed, self.state)
         found = statement.fetch(**self.user, **self.current, **rows)
         return [_device(statement, values) for values in found]
-=======
-    if not rows:
-        return None
-    [values] = rows
-    first_of_user = statement.related
-    names = statement.names
-    device = compiled.instance(IssuedToken, statement.alias, names[:first_of_user], values)
-    user = compiled.instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
-    device._state.fields_cache["user"] = user
-    return device
->>>>>>> 99ebfcd (Find the person who signs in by a compiled query)
 
 
 def update_if(
@@ -137,27 +120,13 @@ def _counted() -> Any:
 
 def _field(name: str) -> Any:
     return IssuedToken._meta.get_field(name)
-<<<<<<< HEAD
 
 
 def _device(statement: compiled.Statement, values: list[Any]) -> IssuedToken:
     """The device, and its user, of a row of a SELECT of `with_state()`."""
     first_of_user = statement.related
     names = statement.names
-    device = _instance(IssuedToken, statement.alias, names[:first_of_user], values)
-    user = _instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
+    device = compiled.instance(IssuedToken, statement.alias, names[:first_of_user], values)
+    user = compiled.instance(User, statement.alias, names[first_of_user:], values[first_of_user:])
     device._state.fields_cache["user"] = user
     return device
-
-
-def _instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:
-    """A model instance as if read from the database `alias`. Surplus values are ignored."""
-    state = ModelState()
-    state.db, state.adding = alias, False
-    attributes = dict(zip(names, values, strict=False))
-    attributes["_state"] = state
-    instance = model.__new__(model)
-    instance.__dict__ = attributes
-    return instance
-=======
->>>>>>> 99ebfcd (Find the person who signs in by a compiled query)

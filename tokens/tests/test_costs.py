@@ -354,14 +354,10 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 CEILING = {"sqlite": 190, "postgresql": 250}
 REFRESH_CEILING = {"sqlite": 2_600, "postgresql": 2_750}
 REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_150}
-<<<<<<< HEAD
 ME_CEILING = {"sqlite": 1_300, "postgresql": 1_430}
 LIST_CEILING = {"sqlite": 1_900, "postgresql": 2_050}
-LOGIN_CEILING = {"sqlite": 8_800, "postgresql": 9_800}
-=======
 LOGIN_CEILING = {"sqlite": 6_600, "postgresql": 7_800}
 WRONG_CEILING = {"sqlite": 3_900, "postgresql": 4_500}
->>>>>>> 99ebfcd (Find the person who signs in by a compiled query)
 
 
 def calls_of(function, *args):
