@@ -13,7 +13,12 @@ import pytest
 
 from tokens.keys import generate_signing_key
 
-pytest_plugins = ["tests.plugins.asvs", "tests.plugins.chromium", "tests.plugins.guestlist"]
+pytest_plugins = [
+    "tests.plugins.asvs",
+    "tests.plugins.chromium",
+    "tests.plugins.guestlist",
+    "tests.plugins.smtp",
+]
 
 # No test asserts a time. `--hypothesis-profile=thorough` tries forty times as many examples.
 hypothesis.settings.register_profile(

@@ -56,8 +56,9 @@ class SignupView(OpenView, generics.GenericAPIView):
         throttling.count_signup(request.META.get("REMOTE_ADDR", ""))
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        user = serializer.save()
-        send_verification(user, user.email)
+        with transaction.atomic():
+            user = serializer.save()
+            send_verification(user, user.email)
         return Response(UserSerializer(user).data, status=status.HTTP_201_CREATED)
 
 

@@ -20,6 +20,8 @@ class AccountsConfig(AppConfig):
     }
 
     def ready(self):
-        from accounts import checks, receivers  # noqa: F401
+        # Imported here, because checks and receivers register themselves on import, and so do the
+        # kinds of mails.
+        from accounts import checks, receivers, reset, verification  # noqa: F401
 
         post_migrate.connect(create_built_in_roles, dispatch_uid="accounts.built_in_roles")

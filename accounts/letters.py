@@ -10,35 +10,53 @@ mail, and no mail program makes a link of them.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.dateformat import format as format_date
 
 from accounts.models import User
 
 Facts = dict[str, Any]
 Row = tuple[str, str]  # a label and a text
+LINK_WAITS = timedelta(days=1)  # NIST SP 800-63B lets a mailed code be used for a day
 
 # A mark that makes a link of the words around it: example.org, https://, ana@example.org. The dot
 # of 2.0 does not. The three marks in hexadecimal are dots too, where a domain is read.
 LINKING = re.compile(r"(?<=\S)([:@\u3002\uff0e\uff61](?=\S)|\.(?=[^\s\d]))")
 
 
-@dataclass(frozen=True)
-class Mail:
-    """A mail that is not written yet: its kind, the person, and the facts.
+class Overtaken(Exception):
+    """The mail must not be sent, for example because its link would be wrong by now."""
 
-    `to` is the address of the person at the moment of the event, which may not be theirs any more.
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """A mail that is not written yet: its kind, the person of now, the address, and the facts.
+
+    `username`, `state` and `happened_at` are of the moment of the event.
     """
 
     kind: str
     user: User
+    username: str
     to: str
-    facts: Facts = field(default_factory=dict)
+    facts: Facts
+    state: bytes
+    happened_at: datetime
+
+    def is_overtaken(self) -> bool:
+        """Whether password or address changed since, the account was deactivated, or a day passed.
+
+        A link that is made now would count all the same, although it was asked for before that.
+        """
+        is_late = timezone.now() - self.happened_at > LINK_WAITS
+        return is_late or not self.user.is_active or self.state != state_of(self.user)
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ def write(mail: Mail, more: str = "") -> Letter:
     """Write the mail in both forms, with one more paragraph if `more` is given."""
     path = paths[mail.kind](mail)
     context = {
-        "username": unlinked(mail.user.username),
+        "username": unlinked(mail.username),
         "facts": mail.facts,
         "groups": groups_of(mail.facts),
         "more": more,
@@ -67,6 +85,13 @@ def write(mail: Mail, more: str = "") -> Letter:
     context["subject"] = subject = _render(mail.kind, "subject.txt", context)
     text = re.sub(r"\n{3,}", "\n\n", _render(mail.kind, "base.txt", context))
     return Letter(f"Guestlist: {subject}", f"{text}\n", _render(mail.kind, "base.html", context))
+
+
+def state_of(user: User) -> bytes:
+    """The HMAC of the last changes of password and address, and of the address."""
+    moments = (user.password_changed_at, user.email_verified_at)
+    value = f"{[moment and moment.timestamp() for moment in moments]} {user.email}"
+    return salted_hmac("accounts.letters.state", value, algorithm="sha256").digest()
 
 
 def unlinked(text: str) -> str:

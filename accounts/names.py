@@ -37,9 +37,10 @@ def change_names(
     if username is not None and is_renamed:
         _rename(user, username, device, origin)
     if email is not None and (is_moved or user.email_verified_at is None):
-        send_verification(user, email, origin)
-        if is_moved:
-            log_new_name(user, "email address, once its link is opened", device)
+        with transaction.atomic():
+            send_verification(user, email, origin)
+            if is_moved:
+                log_new_name(user, "email address, once its link is opened", device)
 
 
 def require_free(
@@ -78,4 +79,4 @@ def _rename(user: User, username: str, device: object, origin: Facts) -> None:
     with transaction.atomic():
         save_unique(user, update_fields=["username"])
         log_new_name(user, f"username from {former.username} to {username}", device)
-    tell_of_new_names(former, user, origin)
+        tell_of_new_names(former, user, origin)

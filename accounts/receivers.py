@@ -11,7 +11,7 @@ from django.dispatch import receiver
 from django.urls import reverse
 
 from accounts.letters import Mail, by_staff, paths
-from accounts.mail import send_mail
+from accounts.mail import send_mail_to, send_mails
 from accounts.models import Role, User
 
 logger = logging.getLogger(__name__)
@@ -56,16 +56,17 @@ def tell_of_new_superuser(instance, **kwargs):
     if not instance.becomes_superuser:
         return
     facts = {"account": instance.username, "id": instance.pk}
-    for user in User.objects.superusers().exclude(pk=instance.pk):
-        send_mail(user, "new_superuser", facts)
+    others = User.objects.superusers().exclude(pk=instance.pk)
+    send_mails("new_superuser", [(user, facts) for user in others])
 
 
 @receiver(post_delete, sender=User)
 def tell_of_deleted_account(instance, **kwargs):
     """Log it, and mail the person. The view that its owner uses notes the origin on the user."""
     logger.info("account deleted", extra={"user": instance.pk})
-    facts = getattr(instance, "origin", by_staff())
-    send_mail(instance, "account_deleted", facts, is_counted=False)
+    if instance.email_verified_at:
+        facts = getattr(instance, "origin", by_staff())
+        send_mail_to(instance.email, instance, "account_deleted", facts)
 
 
 def _path_to_superuser(mail: Mail) -> str:

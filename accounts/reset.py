@@ -5,7 +5,7 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from accounts.letters import Mail, paths
+from accounts.letters import Mail, Overtaken, paths
 
 
 class ResetTokens(PasswordResetTokenGenerator):
@@ -25,6 +25,8 @@ reset_tokens = ResetTokens()
 
 
 def _path_to_reset(mail: Mail) -> str:
+    if mail.is_overtaken():
+        raise Overtaken("overtaken")
     key = urlsafe_base64_encode(force_bytes(mail.user.pk))
     return reverse("password_reset_confirm", args=[key, reset_tokens.make_token(mail.user)])
 

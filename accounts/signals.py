@@ -1,7 +1,5 @@
 """Signals that accounts sends to the apps above it, because it does not import them."""
 
-from functools import partial
-
 from django.db import transaction
 from django.dispatch import Signal
 
@@ -16,5 +14,7 @@ users_changed = Signal()
 
 def send_changed(user_ids: list[int], *, using: str | None) -> None:
     """Send `users_changed` once the transaction commits. An error of a receiver undoes nothing."""
-    send = partial(users_changed.send, None, user_ids=user_ids)
-    transaction.on_commit(send, using=using, robust=True)
+    # Not a partial: Django logs the name of a function that fails, and a partial has none.
+    transaction.on_commit(
+        lambda: users_changed.send(None, user_ids=user_ids), using=using, robust=True
+    )

@@ -17,8 +17,8 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.letters import Facts, Mail, masked, paths
-from accounts.mail import send_mail, send_proof
+from accounts.letters import Facts, Mail, Overtaken, masked, paths
+from accounts.mail import send_mail_to
 from accounts.models import User
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,14 @@ class LinkRefused(Exception):
 def send_verification(user: User, email: str, origin: Facts | None = None) -> None:
     """Mail a link that proves `email`. Tell the verified address that it takes the place of.
 
-    `origin` are the facts about where the change comes from.
+    `origin` are the facts about where the change comes from. A stranger may have named `email`. So
+    that mail holds no word that the user chose. A limited number of them go to the address, and as
+    many from the account.
     """
-    send_proof(user, email, "verify_email")
-    if email != user.email:
-        send_mail(user, "email_change", {**(origin or {}), "email": masked(email)})
+    send_mail_to(email, user, "verify_email")
+    if email != user.email and user.email_verified_at:
+        facts = {**(origin or {}), "email": masked(email)}
+        send_mail_to(user.email, user, "email_change", facts)
 
 
 def tell_of_new_names(former: User, user: User, origin: Facts) -> None:
@@ -49,7 +52,8 @@ def tell_of_new_names(former: User, user: User, origin: Facts) -> None:
         facts |= {"former_username": former.username, "username": user.username}
     if user.email != former.email:
         facts["email"] = masked(user.email)
-    send_mail(former, "new_names", facts)
+    if former.email_verified_at:
+        send_mail_to(former.email, former, "new_names", facts)
 
 
 def verify_email(token: str) -> User:
@@ -73,8 +77,8 @@ def verify_email(token: str) -> User:
                 user.save(update_fields=["email", "email_verified_at"])
         except IntegrityError:
             raise LinkRefused("Somebody else has this email address by now.") from None
-    if user.email != former.email:
-        tell_of_new_names(former, user, {"by": "the link that we mailed to the new address"})
+        if user.email != former.email:
+            tell_of_new_names(former, user, {"by": "the link that we mailed to the new address"})
     end_other_claims(user)
     return user
 
@@ -122,6 +126,8 @@ def read_link(token: str) -> dict[str, str]:
 
 def _path_to_verify(mail: Mail) -> str:
     user = mail.user
+    if mail.to != user.email and mail.is_overtaken():
+        raise Overtaken("overtaken")
     claims = {"user": user.pk, "from": user.email, "to": mail.to, "since": _last_change(user)}
     return reverse("verify_email", args=[signing.dumps(claims, salt=SALT)])
 

@@ -12,7 +12,6 @@ from accounts.verification import (
     LinkRefused,
     find_claimant,
     read_link,
-    send_verification,
     verify_email,
 )
 
@@ -34,7 +33,6 @@ class SignupView(View):
         user = form.save_unique() if form.is_valid() else None
         if user is None:
             return render(request, "accounts/signup.html", {"form": form})
-        send_verification(user, user.email)
         messages.success(request, f"Welcome, {user}. A link to confirm your address is on its way.")
         return redirect("login")
 

@@ -11,9 +11,12 @@ import threading
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
+from django.utils import log
 
 # The request that is being answered; None outside of requests.
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
@@ -27,7 +30,9 @@ STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "
 LOUD_LOGGERS = ("django.security.", "psycopg.pool")
 UNAVAILABLE = {"unavailable", "not ready", "cache unavailable"}
 LINES_A_MINUTE = 10
+REPORTING = "error report"  # the name of each thread
 MAX_EVENT = 200  # characters
+MAX_REPORTS = 20  # that are sent at the same time
 
 
 class SparingFilter(logging.Filter):
@@ -64,6 +69,30 @@ class SparingFilter(logging.Filter):
             count = count + 1 if minute == now else 1
             self.minutes[kind] = (now, count)
         return left_out if count <= LINES_A_MINUTE else None
+
+
+class AdminEmailHandler(log.AdminEmailHandler):
+    """Django's reports to ADMINS, each sent by a thread: a request never waits for the mail server.
+
+    At most MAX_REPORTS are under way at the same time. What is beyond that is in the log alone.
+    """
+
+    places = threading.BoundedSemaphore(MAX_REPORTS)
+
+    def emit(self, record):
+        if settings.ADMINS:  # Django asks this only of its own class
+            super().emit(record)
+
+    def send_mail(self, subject, message, *args, **kwargs):
+        if self.places.acquire(blocking=False):
+            report = partial(self._send, subject, message, *args, **kwargs)
+            threading.Thread(target=report, name=REPORTING, daemon=True).start()
+
+    def _send(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().send_mail(*args, **kwargs)
+        finally:
+            self.places.release()
 
 
 class JSONFormatter(logging.Formatter):

@@ -253,7 +253,7 @@ SPECTACULAR_SETTINGS = {
 # Mail and logs
 _email = environment.mail_server("EMAIL_URL", "console://" if DEBUG else "smtp://localhost:25")
 EMAIL_BACKEND = {
-    "django.core.mail.backends.smtp.EmailBackend": "accounts.mail.BackgroundSMTPBackend",
+    "django.core.mail.backends.smtp.EmailBackend": "django.core.mail.backends.smtp.EmailBackend",
     "django.core.mail.backends.console.EmailBackend": "accounts.mail.ConsoleBackend",
 }[_email["EMAIL_BACKEND"]]
 EMAIL_HOST = _email["EMAIL_HOST"] or "localhost"
@@ -263,6 +263,8 @@ EMAIL_HOST_PASSWORD = _email["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = _email["EMAIL_USE_TLS"]
 EMAIL_USE_SSL = _email["EMAIL_USE_SSL"]
 EMAIL_TIMEOUT = 10
+# With DEBUG on, each process sends what it queued, after the commit. Otherwise `send_mails` does.
+SEND_MAILS_AT_ONCE = DEBUG
 DEFAULT_FROM_EMAIL = environment.sender(
     "DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>" if DEBUG else ""
 )
@@ -290,7 +292,7 @@ LOGGING: dict[str, Any] = {
             "filters": ["sparing"],
         },
         "mail_admins": {
-            "class": "django.utils.log.AdminEmailHandler",
+            "class": "config.logs.AdminEmailHandler",
             "level": "ERROR",
             "filters": ["sparing"],
         },

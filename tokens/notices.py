@@ -1,7 +1,8 @@
 """The mails that people get about their devices."""
 
 import uuid
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.urls import reverse
 from accounts import compiled
 from accounts.compiled import Parameter
 from accounts.letters import Facts, Mail, by_staff, paths
-from accounts.mail import send_mail
+from accounts.mail import send_mail, send_mails
 from accounts.models import User
 from tokens.client import Client, is_near, network_of
 from tokens.models import IssuedToken, IssuedTokenQuerySet
@@ -73,8 +74,18 @@ def tell_of_revocation(
     user: User, devices: Sequence[IssuedToken], *, count: int, by: User | None, note: str
 ) -> None:
     """Mail that staff ended `count` devices of the user. These are some of them."""
-    facts = {**_ended(devices, count), **by_staff(by)}
-    send_mail(user, "revoked", {**facts, "note": note} if note else facts)
+    send_mail(user, "revoked", _revoked(devices, count, by, note))
+
+
+def tell_of_incident(devices: Iterable[IssuedToken], *, by: User | None, note: str) -> None:
+    """Mail the owners of these devices, with their users, that staff ended them."""
+    owners: defaultdict[User, list[IssuedToken]] = defaultdict(list)
+    for device in devices:
+        owners[device.user].append(device)
+    send_mails(
+        "revoked",
+        [(user, _revoked(ended, len(ended), by, note)) for user, ended in owners.items()],
+    )
 
 
 def tell_of_limit(user: User, devices: Sequence[IssuedToken]) -> None:
@@ -117,6 +128,11 @@ def _described(device: IssuedToken) -> Facts:
         "place": device.location,
         "address": device.last_ip,
     }
+
+
+def _revoked(devices: Sequence[IssuedToken], count: int, by: User | None, note: str) -> Facts:
+    facts = {**_ended(devices, count), **by_staff(by)}
+    return {**facts, "note": note} if note else facts
 
 
 def _ended(devices: Sequence[IssuedToken], count: int) -> Facts:

@@ -1,1 +1,1 @@
-from accounts.admin import audit, roles, site, throttles, users  # noqa: F401
+from accounts.admin import audit, mails, roles, site, throttles, users  # noqa: F401

@@ -575,7 +575,7 @@ def test_mail_server_that_is_down_costs_the_mail_alone(signup, settings, caplog,
     assert signup().status_code == 201
 
     assert User.objects.filter(username="carol").exists()
-    [failure] = [record for record in caplog.records if record.name == "accounts.mail"]
+    [failure] = [record for record in caplog.records if record.name == "accounts.delivery"]
     assert failure.getMessage() == "mail not sent"
     assert "/email/" not in caplog.text
 

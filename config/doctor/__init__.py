@@ -34,6 +34,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "secret files": files.secret_files,
     "signing keys": keys.signing_keys,
     "mail": mails.server,
+    "mail queue": mails.queue,
     "cache": cache.server,
     "places": files.places,
     "static files": static.static_files,

@@ -1,7 +1,10 @@
 from django.conf import settings
 from django.core.mail import get_connection
 
+from accounts.models import QueuedMail
 from config.doctor.findings import ERROR, OK, WARNING, Finding
+
+LATE, FAR_TOO_LATE = 5 * 60, 60 * 60  # seconds that a mail has been due
 
 
 def server() -> Finding:
@@ -17,3 +20,18 @@ def server() -> Finding:
         return Finding(ERROR, message, "See EMAIL_URL.")
     server.close()
     return Finding(OK, f"{where} answers.")
+
+
+def queue() -> Finding:
+    """Whether somebody sends what is queued, and what could not be sent."""
+    figures = QueuedMail.objects.figures()
+    waiting, given_up, oldest = figures["waiting"], figures["given_up"], figures["oldest"]
+    message = f"{waiting} waiting, the oldest due for {oldest / 60:.0f} min; {given_up} given up."
+    if oldest > LATE:
+        level = ERROR if oldest > FAR_TOO_LATE else WARNING
+        return Finding(
+            level, message, "Run send_mails all the time (deploy/guestlist-mail.service)."
+        )
+    if given_up:
+        return Finding(WARNING, message, "See Queued mails in the admin.")
+    return Finding(OK, message)

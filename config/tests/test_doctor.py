@@ -12,15 +12,16 @@ from django.conf import settings as global_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import QueuedMail, User
 from config.doctor import CHECKS, OFFLINE, database, devices, files, keys
 from tokens.keys import generate_signing_key
 from tokens.models import IssuedToken
 
-SMTP = "accounts.mail.BackgroundSMTPBackend"
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +184,27 @@ def test_what_can_wait_is_a_warning(settings, root, broken, check, message):
 
 def test_mail_that_goes_nowhere_is_a_warning():
     assert examine()[0]["mail"][0] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "level"), [(-10, "ok"), (4, "ok"), (6, "warning"), (59, "warning"), (61, "error")]
+)
+def test_queue_of_mails_that_nobody_works_at(root, minutes, level):
+    due = Now() - timedelta(minutes=minutes)
+    QueuedMail.objects.create(kind="revoked", person=root, not_before=due)
+
+    found, failed = examine()
+
+    assert found["mail queue"][0] == level
+    assert found["mail queue"][1].startswith("1 waiting, ")
+    assert failed == (level == "error")
+
+
+def test_mail_that_was_given_up_is_a_warning(root):
+    QueuedMail.objects.create(kind="revoked", person=root, given_up_at=Now())
+
+    said = "0 waiting, the oldest due for 0 min; 1 given up."
+    assert examine()[0]["mail queue"] == ("warning", said)
 
 
 def test_old_file_of_places_is_a_warning(monkeypatch):

@@ -30,6 +30,12 @@ def make_user(username, **fields):
     return User.objects.create_user(username, password=PASSWORD, **fields)
 
 
+@pytest.fixture(autouse=True)
+def mails_at_once(settings):
+    """Mails leave after the commit, as with DEBUG on: no worker runs beside the tests."""
+    settings.SEND_MAILS_AT_ONCE = True
+
+
 @pytest.fixture
 def alice(db):
     return make_user("alice")

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from config.logs import JSONFormatter
+from config.logs import REPORTING, JSONFormatter
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens import flows, signing
 from tokens.keys import generate_signing_key
@@ -280,6 +281,9 @@ def test_no_error_report_to_the_operators_holds_a_secret(
     settings.ADMINS = [("Operators", "operators@example.org")]
 
     pages = broken_requests(secrets)
+    for thread in threading.enumerate():
+        if thread.name == REPORTING:
+            thread.join()
 
     assert len(mailoutbox) == len(pages)
     for report in mailoutbox:

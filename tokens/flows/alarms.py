@@ -6,7 +6,6 @@ A reuse has its alarm in `rotation`, because there it ends the device.
 import logging
 from typing import Any
 
-from tokens import notices
 from tokens.client import Client, is_near
 from tokens.models import IssuedToken
 from tokens.user_agents import client_name, parse_family
@@ -33,12 +32,16 @@ def other_client(device: IssuedToken, client: Client) -> dict[str, Any]:
     }
 
 
-def report(device: IssuedToken, former_ip: str | None, client: Client) -> None:
-    """Log the alarm that was just noted. Mail the owner if the network is another one too.
+def is_mailed(former_ip: str | None, client: Client) -> bool:
+    """Whether the owner is told of the alarm: if the network is another one too.
 
     Downloads, media players and the like honestly come with names of their own, from the network
     where the device was last seen.
     """
+    return former_ip != client.ip_address and not is_near(former_ip, client.ip_address)
+
+
+def log_alarm(device: IssuedToken, former_ip: str | None, client: Client) -> None:
     details = {
         "device": str(device.pk),
         "user": device.user_id,
@@ -48,5 +51,3 @@ def report(device: IssuedToken, former_ip: str | None, client: Client) -> None:
         "second_user_agent": client.user_agent,
     }
     logger.warning("device came with another client", extra=details)
-    if former_ip != client.ip_address and not is_near(former_ip, client.ip_address):
-        notices.tell_of_other_client(device, former_ip, client)

@@ -58,9 +58,10 @@ def revoke_for_user(
         latest = devices.filter(user=user).live().order_by("-last_seen_at")
         shown = list(latest[: notices.LISTED])
         ended = _end(user, devices, Reason.STAFF, by=by, note=note, locks=False)
+        if ended:
+            notices.tell_of_revocation(user, shown, count=ended, by=by, note=note)
     if ended:
         forget_networks(user)
-        notices.tell_of_revocation(user, shown, count=ended, by=by, note=note)
     return ended
 
 

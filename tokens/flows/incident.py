@@ -4,10 +4,11 @@ The API, the admin and the command all use this, so each of them ends only devic
 A person who signs in again meanwhile stays signed in.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db import transaction
 
 from accounts.models import User
 from accounts.text import clean_text
@@ -58,25 +59,21 @@ def end(
     """End those of the `devices` that were found and are still live, batch by batch.
 
     Yield each batch and how many of it ended. Stop after the batch that reaches `limit` devices.
-    The people are mailed after the last batch, so read this iterator to its end.
     """
     note = clean_text(note, NOTE_LENGTH)
-    owners: defaultdict[User, list[IssuedToken]] = defaultdict(list)
     total = 0
     for batch in left_of(devices, found).in_batches(BATCH_SIZE):
-        if found.is_mailed:
-            for device in batch.live().select_related("user").order_by("-last_seen_at"):
-                owners[device.user].append(device)
-        ended = batch.live().revoke(reason=reason, by=by, note=note)
+        with transaction.atomic():
+            if found.is_mailed:
+                ending = batch.live().select_related("user").order_by("-last_seen_at")
+                notices.tell_of_incident(ending, by=by, note=note)
+            ended = batch.live().revoke(reason=reason, by=by, note=note)
         log_revocation(ended, reason, by=by)
         forget_networks(*User.objects.filter(pk__in=batch.values("user")))
         yield batch, ended
         total += ended
         if limit is not None and total >= limit:
             break
-    for user, ended_devices in owners.items():
-        count = len(ended_devices)
-        notices.tell_of_revocation(user, ended_devices, count=count, by=by, note=note)
 
 
 def left_of(devices: IssuedTokenQuerySet, found: Found) -> IssuedTokenQuerySet:

@@ -33,7 +33,8 @@ def log_in(user: User, client: Client, *, name: str = "") -> Pair:
         now = lock_verified(user)
         device = _add_device(user, Kind.API, handle, client, now, name=name)
         User.objects.filter(pk=user.pk).update(last_login=now)
-    _report_login(device)
+        notices.tell_of_login(device)
+    log("signed in", device)
     return pair_of(device, handle)
 
 
@@ -54,7 +55,8 @@ def log_in_browser(
             ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
             log_revocation(ended, Reason.REPLACED, by=user)
         device = _add_device(user, Kind.BROWSER, handle, client, now, at_most=at_most)
-    _report_login(device)
+        notices.tell_of_login(device)
+    log("signed in", device)
     return handle
 
 
@@ -163,8 +165,3 @@ def _worth(device: IssuedToken, new: IssuedToken) -> tuple[bool, bool, datetime]
     is_here = any(is_near(ip, new.ip_address) for ip in (device.ip_address, device.last_ip))
     is_used = device.confirmed or device.generation > 1
     return not (is_same_client and is_here), is_used, device.last_seen_at
-
-
-def _report_login(device: IssuedToken) -> None:
-    log("signed in", device)
-    notices.tell_of_login(device)

@@ -40,8 +40,8 @@ def change_password(user: User, device: IssuedToken) -> str:
         ended = others.revoke(reason=Reason.PASSWORD, by=user)
         user.save(update_fields=["password"])
         handle = _renew(device, now, password_epoch=user.password_changed_at)
+        notices.tell_of_password_change(user, notices.origin_of(device))
     log_revocation(ended, Reason.PASSWORD, user=user, by=user)
-    notices.tell_of_password_change(user, notices.origin_of(device))
     return handle
 
 
@@ -54,7 +54,7 @@ def reset_password(user: User, origin: dict[str, Any]) -> None:
     with transaction.atomic():
         lock_verified(user)
         user.save(update_fields=["password"])
-    notices.tell_of_password_change(user, origin, is_reset=True)
+        notices.tell_of_password_change(user, origin, is_reset=True)
 
 
 def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:

@@ -5,6 +5,7 @@ from hmac import compare_digest
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.compiled import Parameter
@@ -137,19 +138,21 @@ def _revoke_for_reuse(device: IssuedToken, client: Client) -> None:
     both clients, so that no list has to parse their user agents again. No other place learns of a
     reuse, so the log and the owner are told here.
     """
-    ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
-        revoked_at=Now(),
-        revoked_reason=Reason.REUSE,
-        revoked_note=reuse_note(device, device.now, client.ip_address, client.user_agent),
-        alarm=IssuedToken.Alarm.REUSE,
-        alarm_at=Now(),
-        alarm_ip=client.ip_address,
-        alarm_client=client.user_agent,
-    )
+    with transaction.atomic():
+        ended = IssuedToken.objects.filter(pk=device.pk, revoked_at=None).update(
+            revoked_at=Now(),
+            revoked_reason=Reason.REUSE,
+            revoked_note=reuse_note(device, device.now, client.ip_address, client.user_agent),
+            alarm=IssuedToken.Alarm.REUSE,
+            alarm_at=Now(),
+            alarm_ip=client.ip_address,
+            alarm_client=client.user_agent,
+        )
+        if ended:
+            notices.tell_of_reuse(device, client)
     if ended:
         logger.warning("refresh token reused", extra=_both_sides(device, client))
         forget_networks(device.user)
-        notices.tell_of_reuse(device, client)
 
 
 def _log_repeat(device: IssuedToken, client: Client) -> None:

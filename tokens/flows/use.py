@@ -1,11 +1,14 @@
 """Use: checks the credential of each request, and notes that its device was seen."""
 
+from contextlib import nullcontext
 from typing import Any
 
+from django.db import transaction
+
 from accounts.compiled import Parameter
-from tokens import signing
+from tokens import notices, signing
 from tokens.client import Client
-from tokens.flows.alarms import other_client, report
+from tokens.flows.alarms import is_mailed, log_alarm, other_client
 from tokens.flows.refusals import TOUCH_INTERVAL, Refused, find, require_live
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
@@ -79,8 +82,13 @@ def _touch(device: IssuedToken, client: Client) -> None:
 def _raise_alarm(device: IssuedToken, client: Client, alarm: dict[str, Any]) -> None:
     """Note the alarm, and that the device was seen. Of several at the same time, one is written."""
     former_ip = device.last_ip
-    if update_if(_not_alarmed, device, {**sign_of_life(device, client), **alarm}):
-        report(device, former_ip, client)
+    tells = is_mailed(former_ip, client)
+    with transaction.atomic() if tells else nullcontext():
+        noted = update_if(_not_alarmed, device, {**sign_of_life(device, client), **alarm})
+        if noted and tells:
+            notices.tell_of_other_client(device, former_ip, client)
+    if noted:
+        log_alarm(device, former_ip, client)
 
 
 def _not_alarmed() -> IssuedTokenQuerySet:
