@@ -849,6 +849,21 @@ def test_only_a_superuser_lifts_the_locks_of_one(browser, support, root, lock_ou
     assert not throttling.of_user(root).exists()
 
 
+def test_locks_on_ended_devices_of_superusers_are_nobodys(api, browser, support, root):
+    """Nothing asks for a password there any more, so these devices need not be read."""
+    live, ended = api(root), api(root)
+    for phone in (live, ended):
+        phone.post("reauthenticate", {"password": WRONG})
+    subject = {phone: subjects.subject_of_device(phone.device.pk) for phone in (live, ended)}
+    root.devices.filter(pk=ended.device.pk).revoke(reason="staff")
+    body = {"action": "lift", "_selected_action": [t.pk for t in Throttle.objects.all()]}
+
+    browser(support).post("/admin/accounts/throttle/", body)
+
+    assert Throttle.objects.filter(subject=subject[live]).exists()
+    assert not Throttle.objects.filter(subject=subject[ended]).exists()
+
+
 def test_locks_of_all_superusers_and_of_their_devices_are_theirs(api, root, alice):
     second = make_user("second", is_superuser=True)
     people = {}
