@@ -1,4 +1,6 @@
-"""Commits that do not wait for the disk, for what a power cut may take: counts of attempts.
+"""Commits that do not wait for the disk, for what a power cut may take.
+
+That is counts of attempts, and on SQLite the times when devices were last seen.
 
 Others see such a commit at once. A power cut, or a crash of the machine, may take the last moments
 of them, and nothing that was committed with a wait. A later commit that waits makes them durable

@@ -3,9 +3,10 @@
 from contextlib import nullcontext
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
 
 from accounts.compiled import Parameter
+from accounts.durability import without_disk
 from tokens import notices, signing
 from tokens.client import Client
 from tokens.flows.alarms import is_mailed, log_alarm, other_client
@@ -68,15 +69,18 @@ def _touch(device: IssuedToken, client: Client) -> None:
     """Note that the device was seen: once in each generation, then at most once in 60 s.
 
     The first one sets `confirmed`, unless the device has got a new generation since it was read. Of
-    several later ones at the same time, only one is written. A revoked device is left as it is.
+    several later ones at the same time, only one is written. A revoked device is left as it is. On
+    SQLite the later ones do not wait for the disk: a power cut may take the last of them.
     """
     confirms = not device.confirmed and device.presented_generation == device.generation
     if not confirms and device.now - device.last_seen_at < TOUCH_INTERVAL:
         return
     values = sign_of_life(device, client)
     if confirms:
-        values["confirmed"] = True
-    update_if(_same_generation if confirms else _not_seen_since, device, values)
+        update_if(_same_generation, device, {**values, "confirmed": True})
+        return
+    with without_disk(router.db_for_write(IssuedToken)):
+        update_if(_not_seen_since, device, values)
 
 
 def _raise_alarm(device: IssuedToken, client: Client, alarm: dict[str, Any]) -> None:
