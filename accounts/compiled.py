@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import BooleanField, Expression, Model, QuerySet
+from django.db.models import AutoField, BooleanField, Expression, FileField, Model, QuerySet
 from django.db.models.base import ModelState
 from django.db.models.expressions import Col
+from django.db.models.signals import post_save, pre_save
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 BINARY = 1  # psycopg.pq.Format.BINARY
@@ -37,6 +38,13 @@ BINARY_TYPES = {
     *("IntegerField", "BigIntegerField", "SmallIntegerField", "PositiveIntegerField"),
     *("CharField", "SlugField", "TextField", "DateTimeField", "UUIDField"),
     "GenericIPAddressField",
+}
+# What the drivers of both databases store as the ORM would, by the types of Django's own fields.
+AS_IT_IS = {
+    **dict.fromkeys(["CharField", "SlugField", "TextField"], str),
+    **dict.fromkeys(["IntegerField", "PositiveIntegerField"], int),
+    "BinaryField": bytes,
+    "BooleanField": bool,
 }
 Build = Callable[..., QuerySet[Any, Any]]
 
@@ -159,6 +167,47 @@ def delete(alias: str, build: Build, *args: Any) -> Statement:
     query = build(*args).query.chain(DeleteQuery)
     sql, parameters = _with_names(*query.get_compiler(alias).as_sql())
     return Statement(alias=alias, sql=sql, parameters=parameters)
+
+
+def insert(alias: str, made: Model) -> None:
+    """Insert the row of a new instance, as `save(force_insert=True)` does, with its signals."""
+    model, database, values = type(made), connections[alias], {}
+    pre_save.send(model, instance=made, raw=False, using=alias, update_fields=None)
+    statement, fields = _insert(alias, model)
+    for name, kind, as_it_is in fields:
+        value = kind.pre_save(made, True) if as_it_is is None else made.__dict__[name]
+        is_stored = as_it_is and (value is None or type(value) is as_it_is)
+        values[name] = value if is_stored else kind.get_db_prep_save(value, database)
+    statement.execute(**values)
+    made._state.db, made._state.adding = alias, False
+    post_save.send(model, instance=made, created=True, raw=False, using=alias, update_fields=None)
+
+
+@functools.cache
+def _insert(alias: str, model: type[Model]) -> tuple[Statement, list[tuple[str, Any, Any]]]:
+    """An INSERT of all columns, and for each the attribute, the field and its type of AS_IT_IS.
+
+    Raise TypeError for a column whose value the database makes, and for a model with a parent.
+    """
+    fields: list[Any] = list(model._meta.concrete_fields)
+    for kind in fields:
+        is_given = not kind.generated and (kind.has_default() or not kind.has_db_default())
+        if kind.model is not model or not is_given or isinstance(kind, AutoField):
+            raise TypeError(f"{kind} has no value before it is inserted: use save()")
+    quote = connections[alias].ops.quote_name
+    columns = ", ".join(quote(kind.column) for kind in fields)
+    places = ", ".join(f"%({kind.attname})s" for kind in fields)
+    sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    statement = Statement(alias=alias, sql=sql, parameters={})
+    return statement, [(kind.attname, kind, _as_it_is(kind)) for kind in fields]
+
+
+def _as_it_is(kind: Any) -> type | None:
+    """The type of AS_IT_IS; None if the field may compute its value when it is saved."""
+    is_stamp = getattr(kind, "auto_now", False) or getattr(kind, "auto_now_add", False)
+    if is_stamp or isinstance(kind, FileField) or not _is_djangos(kind):
+        return None
+    return AS_IT_IS.get(kind.get_internal_type(), type(None))
 
 
 def instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:

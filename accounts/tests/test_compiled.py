@@ -32,8 +32,8 @@ class Celsius(models.DateTimeField):
         return value and super().get_prep_value(value - timedelta(days=1))
 
 
-class Every(models.Model):
-    """One field of each type of Django's."""
+class Columns(models.Model):
+    """One field of each type of Django's, and two of somebody's own."""
 
     big = models.BigIntegerField(null=True)
     binary = models.BinaryField(null=True)
@@ -60,15 +60,50 @@ class Every(models.Model):
     time = models.TimeField(null=True)
     url = models.URLField(null=True)
     uuid = models.UUIDField(null=True)
+    own = Reversed(max_length=20, null=True)
+    own_moment = Celsius(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Every(Columns):
+    """What the database makes too: its key, and a computed column."""
+
     generated = models.GeneratedField(
         expression=models.F("integer") + 1,
         output_field=models.IntegerField(),
         db_persist=True,
     )
     parent = models.ForeignKey("self", models.CASCADE, null=True)
-    own = Reversed(max_length=20, null=True)
-    own_moment = Celsius(null=True)
 
+    class Meta:
+        app_label = "columns"
+
+
+class Given(Columns):
+    """Whose values are all known before it is inserted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    created = models.DateTimeField(auto_now_add=True)
+    changed = models.DateField(auto_now=True)
+    number = models.IntegerField(default=lambda: 3)
+    word = models.CharField(max_length=9, default="word", db_default="other")
+    parent = models.ForeignKey("self", models.CASCADE, null=True)
+
+    class Meta:
+        app_label = "columns"
+
+
+class WithDefaultOfDatabase(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    word = models.CharField(max_length=9, db_default="word")
+
+    class Meta:
+        app_label = "columns"
+
+
+class Child(Given):
     class Meta:
         app_label = "columns"
 
@@ -138,3 +173,69 @@ def test_every_type_reads_as_the_orm_reads_it_and_saves_back(every, values):
     assert attributes(row) == expected
     row.save()
     assert attributes(every.objects.get(pk=key)) == expected
+
+
+@pytest.fixture
+def given(transactional_db):
+    with connection.schema_editor() as editor:
+        editor.create_model(Given)
+    yield Given
+    with connection.schema_editor() as editor:
+        editor.delete_model(Given)
+
+
+def stored(row):
+    """What the database holds, but for the key and the times of the two stamps."""
+    names = [f.column for f in Given._meta.fields if f.name not in ("id", "created", "changed")]
+    columns = ", ".join(map(connection.ops.quote_name, names))
+    key = Given._meta.pk.get_db_prep_value(row.pk, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns} FROM columns_given WHERE id = %s", [key])
+        return cursor.fetchone()
+
+
+@pytest.mark.parametrize("values", [FULL, {}, *TWISTED, {"char": 5}, {"text": 7, "slug": "é"}])
+def test_insert_stores_what_the_orm_stores(given, values):
+    parent = given.objects.create()
+    saved, inserted = given(**values, parent=parent), given(**values, parent=parent)
+    saved.save(force_insert=True)
+
+    compiled.insert("default", inserted)
+
+    assert stored(inserted) == stored(saved)
+    assert (inserted.created.date(), inserted.changed) == (saved.created.date(), saved.changed)
+    inserted.text = "saved again"
+    inserted.save()
+    assert given.objects.get(pk=inserted.pk).text == "saved again"
+
+
+def test_insert_sends_the_signals_of_a_save_and_stores_what_they_set(given):
+    heard = []
+
+    def before(sender, instance, **kwargs):
+        instance.char = "set before"
+        heard.append(("pre_save", kwargs))
+
+    def after(sender, instance, **kwargs):
+        heard.append(("post_save", kwargs))
+
+    models.signals.pre_save.connect(before, sender=given)
+    models.signals.post_save.connect(after, sender=given)
+    try:
+        row = given()
+        compiled.insert("default", row)
+        inserted, heard = heard, []
+        given().save(force_insert=True)
+    finally:
+        models.signals.pre_save.disconnect(before, sender=given)
+        models.signals.post_save.disconnect(after, sender=given)
+
+    assert given.objects.get(pk=row.pk).char == "set before"
+    assert inserted == heard
+    assert [name for name, _ in inserted] == ["pre_save", "post_save"]
+
+
+@pytest.mark.parametrize("model", [Every, WithDefaultOfDatabase, Child])
+def test_insert_refuses_what_it_does_not_know_the_value_of(db, model):
+    with pytest.raises(TypeError, match="no value before it is inserted"):
+        compiled.insert("default", model())

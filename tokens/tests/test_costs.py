@@ -364,7 +364,7 @@ REFRESH_CEILING = {"sqlite": 2_600, "postgresql": 2_750}
 REQUEST_CEILING = {"sqlite": 1_080, "postgresql": 1_150}
 ME_CEILING = {"sqlite": 1_300, "postgresql": 1_430}
 LIST_CEILING = {"sqlite": 1_900, "postgresql": 2_050}
-LOGIN_CEILING = {"sqlite": 6_600, "postgresql": 7_800}
+LOGIN_CEILING = {"sqlite": 5_450, "postgresql": 6_600}
 WRONG_CEILING = {"sqlite": 3_900, "postgresql": 4_500}
 
 
