@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from accounts.compiled import Parameter
 from tokens.client import network_of, parse_address
-from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.models import NOTE_LENGTH, IssuedToken, IssuedTokenQuerySet
 from tokens.statements import update_if
 from tokens.stories import ended_note
 from tokens.user_agents import client_name
@@ -37,7 +37,7 @@ def forget(devices: IssuedTokenQuerySet, *, size: int = 1000) -> Iterator[int]:
     Nothing brings back what was forgotten. A device is forgotten once.
     """
     for batch in devices.to_forget().in_batches(size):
-        known = list(batch.to_forget().annotate(now=Now()))
+        known = list(batch.to_forget().annotate(now=Now()).order_by("pk"))
         values = [_without_traces(device) for device in known]  # slow, so before the transaction
         with transaction.atomic(using=batch.db):
             forgotten = sum(map(update_if, [_not_forgotten] * len(known), known, values))
@@ -62,7 +62,8 @@ def _without_traces(device: IssuedToken) -> dict[str, Any]:
     values["user_agent"] = device.user_agent and device.label
     values["rotated_user_agent"] = _label(device, device.rotated_user_agent)
     if device.revoked_reason == IssuedToken.Reason.REUSE:
-        values["revoked_note"] = LIKE_AN_ADDRESS.sub(_network_in, ended_note(device))
+        note = LIKE_AN_ADDRESS.sub(_network_in, ended_note(device))
+        values["revoked_note"] = note[:NOTE_LENGTH]
     if device.alarm == IssuedToken.Alarm.REUSE:
         values["alarm_client"] = _label(device, device.alarm_client)
     return {**values, "forgotten_at": device.now}
@@ -76,5 +77,5 @@ def _label(device: IssuedToken, user_agent: str) -> str:
 
 def _network_in(match: re.Match[str]) -> str:
     """The network of a text that is an address; any other text as it is."""
-    text = match[0]
-    return str(network_of(text)) if parse_address(text) else text
+    address = parse_address(match[0])
+    return str(network_of(str(address))) if address else match[0]

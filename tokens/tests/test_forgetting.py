@@ -212,6 +212,27 @@ def test_reuse_without_a_note_gets_it_before_its_addresses_go(alice):
     assert f"from {NETWORK6}/48 by curl." in note
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("from 203.0.113.77 by x", "from 203.0.113.0/24 by x"),
+        ("203.0.113.7:8080", "203.0.113.0/24"),
+        ("::ffff:203.0.113.7", "203.0.113.0/24"),
+        ("2001:db8::1, fe80::1", "2001:db8::/48, fe80::/48"),
+        ("at 19:56 UTC by App 1.2.3, v1.2.3.4.5 and a.b", None),
+        ("f" * 500, None),
+        (":" * 500, None),
+        ("203.0.113.7 " * 41, ("203.0.113.0/24 " * 34)[:500]),
+    ],
+)
+def test_any_note_of_a_reuse_is_forgotten_whatever_it_says(alice, said, left):
+    device = traced(
+        alice, revoked_at=timezone.now() - 8 * DAY, revoked_reason="reuse", revoked_note=said
+    )
+    purge()
+    assert IssuedToken.objects.get(pk=device.pk).revoked_note == (left or said)
+
+
 def test_note_of_staff_stays(alice):
     note = f"Seen at {LONDON}."
     device = traced(
