@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from django.core.management.base import CommandError
 
 from config.doctor import (
     addresses,
@@ -15,10 +18,15 @@ from config.doctor import (
     mails,
     people,
     pooling,
+    revocation,
     static,
+    tls,
+    url,
 )
 from config.doctor.findings import ERROR, WARNING, Finding, told
+from config.doctor.front_door import FrontDoor
 from config.doctor.limits import LOOK, deadline, only_reading
+from tokens.management.arguments import find_user
 
 # In the order in which they run and are printed.
 CHECKS: dict[str, Callable[[], Finding]] = {
@@ -46,6 +54,19 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "roles": people.roles,
     "superuser": people.superuser,
 }
+# The same, asked through the front door of the site.
+FRONT_DOOR: dict[str, Callable[[FrontDoor], Finding]] = {
+    "url": url.answer,
+    "url tls": tls.tls,
+    "url scheme": url.scheme,
+    "url host": url.host,
+    "url http": url.plain_http,
+    "url hsts": url.hsts,
+    "url cookies": url.cookies,
+    "url static files": static.served,
+    "url claims": url.claims,
+    "url health": url.health,
+}
 # When the database is away, these are examined all the same.
 OFFLINE = {
     "database",
@@ -57,6 +78,10 @@ OFFLINE = {
     "static files",
 }
 NOT_EXAMINED = Finding(WARNING, "Not examined, because the database does not answer.")
+NOT_ASKED = Finding(WARNING, "Not examined, because the site does not answer.")
+NOT_PRIVATE = Finding(
+    ERROR, "Not measured: others could read the token on the way.", "See the line of url tls."
+)
 
 
 def examine_all() -> dict[str, Finding]:
@@ -70,6 +95,32 @@ def examine_all() -> dict[str, Finding]:
         else:
             findings[name] = examine(look, only_reading)
     return findings
+
+
+def examine_front_door(door: FrontDoor) -> dict[str, Finding]:
+    """What each check finds that asks the site over the network, by name."""
+    findings: dict[str, Finding] = {}
+    for name, look in FRONT_DOOR.items():
+        is_closed = findings and not door.has_answered
+        findings[name] = NOT_ASKED if is_closed else examine(partial(look, door))
+    return findings
+
+
+def measure_revocation(door: FrontDoor, username: str) -> dict[str, Finding]:
+    """What the two checks find that need a device. It is made for this user, and ended."""
+    if not door.has_answered:
+        return {"revocation": NOT_ASKED}
+    if not door.is_private:
+        return {"revocation": NOT_PRIVATE}
+    try:
+        with revocation.trial(find_user(username)) as made:
+            return {
+                "url address": examine(partial(revocation.address, door, made)),
+                "revocation": examine(partial(revocation.refusals, door, made)),
+            }
+    except Exception as error:
+        message = str(error) if isinstance(error, CommandError) else told(error)
+        return {"revocation": Finding(ERROR, message, "Nothing was measured.")}
 
 
 def examine(

@@ -36,14 +36,18 @@ def migrations() -> Finding:
 
 
 def transactions() -> Finding:
-    """The journal mode or the isolation level that the conditional updates rely on."""
+    """The journal mode or the isolation level that the conditional updates rely on.
+
+    On PostgreSQL that of this transaction, and that of statements outside of transactions.
+    """
     if connection.vendor == "sqlite":
-        question, wanted = "PRAGMA journal_mode", "wal"
+        questions, wanted = ["PRAGMA journal_mode"], "wal"
     else:
-        question, wanted = "SHOW transaction_isolation", "read committed"
-    found = ask(question)
-    if found != wanted:
-        return Finding(ERROR, f"{found} instead of {wanted}.", "See docs/operations.md.")
+        questions = ["SHOW transaction_isolation", "SHOW default_transaction_isolation"]
+        wanted = "read committed"
+    for found in map(ask, questions):
+        if found != wanted:
+            return Finding(ERROR, f"{found} instead of {wanted}.", "See docs/operations.md.")
     return Finding(OK, f"{wanted}.")
 
 

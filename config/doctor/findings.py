@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -14,7 +15,7 @@ class Finding:
     level: str
     message: str
     hint: str = ""
-    figures: dict[str, int | float] = field(default_factory=dict)
+    figures: Mapping[str, int | float] = field(default_factory=dict)
 
 
 def told(error: Exception) -> str:

@@ -1,13 +1,16 @@
 import filecmp
 import json
+import re
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 
 from config.doctor.findings import ERROR, OK, Finding
+from config.doctor.front_door import FrontDoor
 
 MANIFEST = "staticfiles.json"
+SAMPLE = "guestlist.css"  # the file that is fetched
 IGNORED = ["CVS", ".*", "*~"]  # as collectstatic does
 
 
@@ -60,3 +63,25 @@ def _what_is_wrong(files: dict[str, Path]) -> str:
 
 def _is_same(source: Path, collected: Path) -> bool:
     return collected.is_file() and filecmp.cmp(source, collected, shallow=False)
+
+
+def served(door: FrontDoor) -> Finding:
+    """Whether the server sends the files that this machine has, and links to them."""
+    if settings.DEBUG:
+        return Finding(OK, "Not needed with DEBUG.")
+    names = manifest()
+    hashed = names.get(SAMPLE) or min(names.values())
+    answer = door.get(f"{settings.STATIC_URL}{hashed}")
+    if answer.status != 200:
+        hint = "Run collectstatic on the host of the server, and restart it."
+        return Finding(ERROR, f"{hashed} answers {answer.status}.", hint)
+    if answer.body != Path(settings.STATIC_ROOT, hashed).read_bytes():
+        hint = "The proxy changes it, or serves the files of another version."
+        return Finding(ERROR, f"{hashed} arrives with other bytes.", hint)
+    linked = re.findall(
+        rf'"{settings.STATIC_URL}([^"?]+)', door.get("/login").body.decode("latin-1")
+    )
+    if set(linked) - set(names.values()):
+        hint = "Restart the server after collectstatic, on the same version everywhere."
+        return Finding(ERROR, "Pages link to files of another version.", hint)
+    return Finding(OK, "They arrive unchanged.")
