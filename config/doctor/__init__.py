@@ -25,7 +25,7 @@ from config.doctor import (
 )
 from config.doctor.findings import ERROR, WARNING, Finding, told
 from config.doctor.front_door import FrontDoor
-from config.doctor.limits import LOOK, deadline, only_reading
+from config.doctor.limits import LOOK, STATEMENT, deadline, only_reading
 from tokens.management.arguments import find_user
 
 # In the order in which they run and are printed.
@@ -78,6 +78,12 @@ OFFLINE = {
     "static files",
 }
 NOT_EXAMINED = Finding(WARNING, "Not examined, because the database does not answer.")
+QUERY_CANCELED = "57014"  # of PostgreSQL
+TOO_SLOW = Finding(
+    WARNING,
+    f"Not examined: PostgreSQL took longer than {STATEMENT} s.",
+    "Is it busy? On millions of devices this can be.",
+)
 NOT_ASKED = Finding(WARNING, "Not examined, because the site does not answer.")
 NOT_PRIVATE = Finding(
     ERROR, "Not measured: others could read the token on the way.", "See the line of url tls."
@@ -131,4 +137,6 @@ def examine(
         with deadline(LOOK), around():
             return look()
     except Exception as error:
+        if getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED:
+            return TOO_SLOW
         return Finding(ERROR, told(error))

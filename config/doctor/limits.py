@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 LOOK = 60  # seconds that a check takes at most
-STATEMENT = 20  # seconds that PostgreSQL takes at most for a statement of a check
+STATEMENT = 50  # seconds that PostgreSQL takes at most for a statement of a check
 
 
 @contextmanager

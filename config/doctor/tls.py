@@ -15,7 +15,8 @@ def tls(door: FrontDoor) -> Finding:
         return _plain(door)
     if door.distrust:
         hint = "Clients refuse it. For an authority of your own, name its file in SSL_CERT_FILE."
-        message = f"The certificate does not verify: {printable(door.distrust)}."
+        reason = printable(door.distrust).rstrip(".")
+        message = f"The certificate does not verify: {reason}."
         return Finding(ERROR, message, hint)
     begin, end = (
         ssl.cert_time_to_seconds(door.certificate[name]) for name in ("notBefore", "notAfter")

@@ -11,7 +11,8 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Role, User
-from config.doctor import addresses, devices, disk, files, people, static
+from config import doctor
+from config.doctor import addresses, database, devices, disk, files, limits, people, static
 from config.doctor.limits import deadline
 from config.tests.test_manage import run
 from tokens.models import IssuedToken
@@ -199,6 +200,23 @@ def test_look_that_never_ends_is_stopped():
 
     with pytest.raises(TimeoutError, match="longer than 1 s"):
         look()
+
+
+def test_look_at_too_many_rows_is_a_warning(monkeypatch, db):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no limit of statements")
+    monkeypatch.setattr(limits, "STATEMENT", 1)
+    found = doctor.examine(lambda: database.ask("SELECT pg_sleep(5)"), limits.only_reading)
+    assert found == doctor.TOO_SLOW
+
+
+@pytest.mark.django_db(transaction=True)
+def test_look_cannot_write(alice):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite has no transaction that only reads")
+    found = doctor.examine(lambda: User.objects.update(first_name="a"), limits.only_reading)
+    assert "read-only transaction" in found.message
+    User.objects.update(first_name="b")
 
 
 @pytest.mark.parametrize("args", [["--json"], []])

@@ -13,6 +13,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -174,50 +175,50 @@ def role_may_only_read(site):
     role = f"reader_{os.getpid()}"
     as_superuser(f"CREATE ROLE {role} LOGIN PASSWORD 'reader' IN ROLE pg_read_all_data")
     site.environment["DATABASE_URL"] = site.url_with(f"{role}:reader@")
-    yield
-    as_superuser(f"DROP ROLE {role}")
+    try:
+        yield
+    finally:
+        as_superuser(f"DROP ROLE {role}")
 
 
 @state("database", ERROR, "unable to open", database=SQLITE)
 def database_file_is_on_a_read_only_disk(site):
     if not is_root:
         pytest.skip("mounting needs root")
-    _mount(site.folder, "-t", "tmpfs", "-o", "size=16m", "tmpfs", keep=[site.file])
-    subprocess.run(["mount", "-o", "remount,ro", site.folder / "disk"], check=True)
-    site.environment["DATABASE_URL"] = f"sqlite:///{site.folder}/disk/db.sqlite3"
-    yield
-    subprocess.run(["umount", site.folder / "disk"], check=True)
+    with _small_disk(site, "16m") as disk:
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        yield
 
 
 @state("disk", ERROR, "free", database=SQLITE)
 def disk_is_full(site):
     if not is_root:
         pytest.skip("mounting needs root")
-    _mount(site.folder, "-t", "tmpfs", "-o", "size=8m", "tmpfs", keep=[site.file])
-    _fill(site.folder / "disk" / "ballast")
-    site.environment["DATABASE_URL"] = f"sqlite:///{site.folder}/disk/db.sqlite3"
-    yield
-    subprocess.run(["umount", site.folder / "disk"], check=True)
+    with _small_disk(site, "8m") as disk:
+        _fill(disk / "ballast")
+        yield
 
 
 @state("disk", ERROR, "No space left", database=POSTGRESQL)
 def disk_of_postgresql_is_full(site):
     if not is_root:
         pytest.skip("mounting needs root")
-    disk = f"/tmp/tablespace-{os.getpid()}"
-    os.mkdir(disk)
+    space, disk = f"full_{os.getpid()}", Path(f"/tmp/tablespace-{os.getpid()}")
+    disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
-    shutil.chown(disk, "postgres", "postgres")
-    as_superuser(f"CREATE TABLESPACE full_{os.getpid()} LOCATION '{disk}'")
-    as_superuser(f'ALTER DATABASE "{site.name}" SET TABLESPACE full_{os.getpid()}')
-    site.sql("SELECT 1")  # the first connection after a move writes a file
-    _fill(f"{disk}/ballast")
-    yield
-    os.remove(f"{disk}/ballast")
-    site.server(f'DROP DATABASE "{site.name}" WITH (FORCE)')
-    as_superuser(f"DROP TABLESPACE full_{os.getpid()}")
-    subprocess.run(["umount", disk], check=True)
-    os.rmdir(disk)
+    try:
+        shutil.chown(disk, "postgres", "postgres")
+        as_superuser(f"CREATE TABLESPACE {space} LOCATION '{disk}'")
+        as_superuser(f'ALTER DATABASE "{site.name}" SET TABLESPACE {space}')
+        site.sql("SELECT 1")  # the first connection after a move writes a file
+        _fill(disk / "ballast")
+        yield
+        (disk / "ballast").unlink()
+        site.server(f'DROP DATABASE "{site.name}" WITH (FORCE)')
+        as_superuser(f"DROP TABLESPACE {space}")
+    finally:
+        subprocess.run(["umount", disk], check=True)
+        disk.rmdir()
 
 
 @state("limits", WARNING, "statement_timeout", database=POSTGRESQL)
@@ -360,11 +361,18 @@ def _open(folder):
             path.chmod(path.stat().st_mode | 0o711)
 
 
-def _mount(folder, *arguments, keep):
-    (folder / "disk").mkdir()
-    subprocess.run(["mount", *arguments, folder / "disk"], check=True)
-    for path in keep:
-        shutil.copy(path, folder / "disk" / path.name)
+@contextmanager
+def _small_disk(site, size):
+    """Move the database file to a disk of its own."""
+    disk = site.folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+    try:
+        shutil.copy(site.file, disk)
+        site.environment["DATABASE_URL"] = f"sqlite:///{disk}/{site.file.name}"
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def _fill(path):
