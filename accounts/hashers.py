@@ -1,5 +1,6 @@
 """The password hash, and a limit on how many are computed at once."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,6 +9,7 @@ from threading import BoundedSemaphore
 from django.conf import settings
 from django.contrib.auth import hashers
 
+logger = logging.getLogger(__name__)
 MAX_WAIT = 3  # seconds for a free place
 
 
@@ -38,8 +40,10 @@ class Argon2PasswordHasher(hashers.Argon2PasswordHasher):
 @contextmanager
 def place() -> Iterator[None]:
     """Hold one of the places for computing a hash. Raise Busy."""
-    if not places().acquire(timeout=MAX_WAIT):
-        raise Busy
+    if not places().acquire(blocking=False):
+        logger.debug("waiting to hash a password")
+        if not places().acquire(timeout=MAX_WAIT):
+            raise Busy
     try:
         yield
     finally:

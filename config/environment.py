@@ -37,6 +37,11 @@ def number(name: str, default: int, *, maximum: int, minimum: int = 1) -> int:
     return env.int(name, default, validate=validate.Range(min=minimum, max=maximum))
 
 
+def port(name: str) -> int | None:
+    """A port that needs no rights of the system. None if the variable is not set."""
+    return number(name, 0, minimum=1024, maximum=65_535) if env.str(name, "") else None
+
+
 def text(name: str, default: str) -> str:
     """The variable `name`, at most 200 characters. It may be left out, but it is not empty."""
     value = env.str(name, default).strip()

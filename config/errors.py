@@ -116,7 +116,7 @@ def log_unavailable(error: Exception) -> None:
     logger.error("unavailable", extra=describe(error))
 
 
-def describe(error: Exception) -> dict[str, str]:
+def describe(error: BaseException) -> dict[str, str]:
     """The fields of a line in the log about an error that everybody can meet."""
     return {"error": type(error).__name__, "reason": str(error).partition("\n")[0][:200]}
 

@@ -16,8 +16,8 @@ from config.parsers import BodyTooLarge
 logger = logging.getLogger(__name__)
 REFUSALS = {401, 403, 429}
 
-# Refusals that are not logged here. Every client meets them often, and the backend logs a refused
-# login with its cause.
+# Refusals that are counted and not printed. Every client meets them often, and the backend logs a
+# refused login with its cause.
 ROUTINE = {"not_authenticated", "token_expired", "reauthentication_required", "login_failed"}
 
 
@@ -62,5 +62,5 @@ def exception_handler(exc, context):
 
 def _log_refusal(exc, status_code: int) -> None:
     code = exc.get_codes()
-    if code not in ROUTINE:
-        logger.info("request refused", extra={"status": status_code, "code": code})
+    level = logging.DEBUG if code in ROUTINE else logging.INFO
+    logger.log(level, "request refused", extra={"status": status_code, "code": code})

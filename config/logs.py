@@ -28,7 +28,7 @@ STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "
 # Lines that everybody can cause, as often as they like: of requests that Django refuses, of a pool
 # whose database does not answer, and these events.
 LOUD_LOGGERS = ("django.security.", "psycopg.pool")
-UNAVAILABLE = {"unavailable", "not ready", "cache unavailable"}
+UNAVAILABLE = ("unavailable", "not ready", "cache unavailable")
 LINES_A_MINUTE = 10
 REPORTING = "error report"  # the name of each thread
 MAX_EVENT = 200  # characters

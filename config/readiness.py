@@ -24,6 +24,7 @@ from tokens.models import IssuedToken
 logger = logging.getLogger(__name__)
 
 KEPT, PATIENCE = 5, 3  # seconds
+PARTS = ("database", "migrations", "keys")
 OURS = ("accounts", "tokens")
 # The limits of a connection that gives up within seconds. Those of PostgreSQL after the first
 # notice that the server's host is gone.

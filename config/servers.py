@@ -24,6 +24,14 @@ from config.readiness import afailed_parts, failed_parts
 PGOPTIONS = "-c lock_timeout=10s -c statement_timeout=20s -c jit=off"
 
 
+def serve_metrics() -> None:
+    """Answer Prometheus, if METRICS_PORT asks for it. Otherwise nothing of it is loaded."""
+    if settings.METRICS_PORT:
+        from config.scrapes import serve
+
+        serve(settings.METRICS_PORT)
+
+
 class ReadableContentType(HttpRequest):
     def _set_content_type_params(self, meta):
         try:

@@ -213,6 +213,11 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key")
 CORS_EXPOSE_HEADERS = ["WWW-Authenticate", "Retry-After", "X-Request-ID"]
 
+# Off unless a port is given.
+METRICS_PORT = environment.port("METRICS_PORT")
+if METRICS_PORT:
+    MIDDLEWARE.insert(1, "config.metrics.measure")
+
 # The API
 REST_FRAMEWORK = {
     # The bearer token stands first, because a 401 carries the challenge of the first class.
@@ -288,6 +293,7 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
+            "level": "INFO",  # below are lines that are only counted, if METRICS_PORT is set
             "formatter": "plain" if DEBUG else "json",
             "filters": ["sparing"],
         },

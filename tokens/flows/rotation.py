@@ -42,6 +42,7 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
     attempt_hash = _hash_attempt(attempt)
     while claims.gen == device.generation:
         if _rotate(device, client, attempt_hash):
+            logger.debug("refresh token rotated")
             return pair_of(device, claims.sid)
         device = _find_refreshable(claims, client)
     if claims.gen == device.generation - 1 and _may_repeat(device, attempt_hash):
