@@ -34,10 +34,12 @@ def _by_email() -> Any:
 class RoleBackend(ModelBackend):
     """Log in by username or verified email address; permissions come from roles."""
 
-    def authenticate(self, request, username=None, password=None, **kwargs):
+    def authenticate(self, request, username=None, password=None, *, keep_attempt=False, **kwargs):
         """Return the user, or None. Both take exactly one computation of a hash.
 
-        Raise TooManyAttempts before that computation, for known and unknown names alike.
+        With `keep_attempt` the caller lets `user.attempt` succeed, in the transaction of the login
+        (`throttling.deciding`). Raise TooManyAttempts before the computation, for known and unknown
+        names alike.
         """
         if username is None or password is None:
             return None
@@ -47,9 +49,12 @@ class RoleBackend(ModelBackend):
             if user is None or not self.user_can_authenticate(user):
                 make_password(password)  # computes a hash, as a known name does
             elif user.check_password(password):
-                attempt.succeed()
+                attempt.has_succeeded = True
         if user and attempt.has_succeeded:
-            user.wrong_passwords = attempt.wrong
+            user.wrong_passwords, user.attempt = attempt.wrong, attempt
+            if not keep_attempt:
+                user.attempt = None
+                attempt.succeed()
             return user
         # The typed name is not logged, because people sometimes type their password there.
         logger.info("login refused", extra={"user": user and user.pk})

@@ -162,6 +162,30 @@ def update(alias: str, build: Build, *names: str) -> Statement:
 
 
 @functools.cache
+def update_returning(
+    alias: str, build: Build, changes: Callable[[], dict[str, Any]], *args: Any
+) -> Statement:
+    """An UPDATE of the rows of `build(*args)`, a `values_list()`, to the values of `changes()`.
+
+    Its `fetch()` returns the new values. Like `select_for_update(no_key=True)` it locks the rows.
+    """
+    reading, rows = select(alias, build, *args), build(*args)
+    query: Any = rows.query.chain(UpdateQuery)
+    query.add_update_values(changes())
+    sql, parameters = _with_names(*query.get_compiler(alias).as_sql())
+    columns = reading.sql.partition(" FROM ")[0].removeprefix("SELECT ")
+    # SQLite names no types in RETURNING, by which its driver would read the booleans.
+    fields = [rows.model._meta.get_field(name) for name in reading.names]
+    booleans = [(at, bool) for at, kind in enumerate(fields) if type(kind) is BooleanField]
+    return replace(
+        reading,
+        sql=f"{sql} RETURNING {columns}",
+        parameters=reading.parameters | parameters,
+        converters=[*reading.converters, *booleans],
+    )
+
+
+@functools.cache
 def delete(alias: str, build: Build, *args: Any) -> Statement:
     """A DELETE of the rows of `build(*args)`, without the cascades and signals of the ORM."""
     query = build(*args).query.chain(DeleteQuery)

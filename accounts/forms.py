@@ -57,8 +57,25 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
         self.fields["username"].widget.attrs["maxlength"] = longest
 
     def clean(self):
+        """Do what Django's does, but let the attempt succeed with the login that follows."""
+        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if name is None or not password:
+            return self.cleaned_data
         with self.throttled():
-            return super().clean()
+            self.user_cache = authenticate(
+                self.request, username=name, password=password, keep_attempt=True
+            )
+        if self.user_cache is None:
+            raise self.get_invalid_login_error()
+        self.confirm_login_allowed(self.user_cache)
+        return self.cleaned_data
+
+    def is_valid(self):
+        """Let the attempt of a right password succeed also if no login follows."""
+        is_valid, user = super().is_valid(), self.get_user()
+        if not is_valid and user and user.attempt:
+            user.attempt.succeed()
+        return is_valid
 
 
 class ConfirmEmailForm(ThrottledForm, forms.Form):

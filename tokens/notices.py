@@ -3,40 +3,34 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from django.conf import settings
 from django.core import signing
-from django.db import router
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import compiled
-from accounts.compiled import Parameter
 from accounts.letters import Facts, Mail, by_staff, paths
 from accounts.mail import send_mail, send_mails
 from accounts.models import User
 from tokens.client import Client, is_near, network_of
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
+from tokens.statements import Others
 from tokens.user_agents import client_name
 
 NOT_ME_SALT = "tokens.not_me"
 NOT_ME_MAX_AGE = timedelta(days=7)
-KNOWN_FOR = timedelta(days=30)  # a similar device that was seen within this time is known
 LISTED = 5  # ended devices that a mail describes
-MAX_COMPARED = 100  # similar devices, the newest first
+MAX_COMPARED = 100  # places of similar devices
 
 
-def tell_of_login(device: IssuedToken) -> None:
+def tell_of_login(device: IssuedToken, others: Others) -> None:
     """Mail a sign-in on a new device, or after many wrong passwords (ASVS 6.3.5).
 
-    `_is_new` decides what is new. Many wrong passwords are LOGIN_ATTEMPTS or more.
+    `others` are the devices of the user before it. Many wrong passwords are LOGIN_ATTEMPTS or more.
     """
-    is_new, wrong = _is_new(device), device.user.wrong_passwords
+    is_new, wrong = _is_new(device, others), device.user.wrong_passwords
     many = {"wrong": wrong} if wrong >= settings.LOGIN_ATTEMPTS else {}
     if not (is_new or many):
         return
@@ -157,35 +151,16 @@ def _path_to_not_me(mail: Mail) -> str:
     return reverse("not_me", args=[signing.dumps(mail.facts["id"], salt=NOT_ME_SALT)])
 
 
-def _is_new(device: IssuedToken) -> bool:
-    """Whether the account has other devices, and none like this one was seen within KNOWN_FOR.
+def _is_new(device: IssuedToken, others: Others) -> bool:
+    """Whether the account has other devices, and none like this one was seen of late.
 
     Like this one: the same client and system, and the same place or network.
     """
-    alike = compiled.select(router.db_for_write(IssuedToken), _places_of_alike)
-    places = alike.fetch(
-        user=device.user_id, hash=device.hash, browser=device.browser, os=device.os
-    )
-    if any(_is_near(device, *place) for place in places):
-        return False
-    return device.user.devices.exclude(pk=device.pk).exists()
+    places = others.places[:MAX_COMPARED]
+    return others.is_any and not any(_is_near(device, *place) for place in places)
 
 
-def _places_of_alike() -> Any:
-    alike = IssuedToken.objects.filter(
-        ~Q(hash=Parameter("hash")),
-        user_id=Parameter("user"),
-        browser=Parameter("browser"),
-        os=Parameter("os"),
-        last_seen_at__gt=Now() - KNOWN_FOR,
-    )
-    columns = ("forgotten_at", "location", "ip_address", "last_ip")
-    return alike.order_by("-created_at").values_list(*columns)[:MAX_COMPARED]
-
-
-def _is_near(
-    device: IssuedToken, forgotten_at: datetime | None, location: str, *addresses: str | None
-) -> bool:
+def _is_near(device: IssuedToken, is_forgotten: int, location: str, *addresses: str | None) -> bool:
     """Whether the device has this place, or is in the network of one of these addresses.
 
     Of a device that is forgotten, only the first address of a wider network is known.
@@ -193,7 +168,7 @@ def _is_near(
     here = device.ip_address
     if device.location and device.location == location:
         return True
-    if forgotten_at:
+    if is_forgotten:
         return here is not None and str(network_of(here).network_address) in addresses
     return any(is_near(address, here) for address in addresses)
 

@@ -5,7 +5,6 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.dispatch import receiver
 from django.utils import timezone
 
-from accounts.models import User
 from accounts.signals import users_changed, users_deactivated
 from tokens import flows
 from tokens.browser import get_device, keep_handle
@@ -29,7 +28,6 @@ def add_browser_device(request, user, **kwargs):
         request.session.flush()
         request.user = AnonymousUser()
         return
-    User.objects.filter(pk=user.pk).update(last_login=timezone.now())
     if former_handle:
         request.session.flush()  # it may hold what belongs to another person
     keep_handle(request, handle)

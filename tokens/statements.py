@@ -7,7 +7,7 @@ from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import connections, router
-from django.db.models import Case, Count, Min, Q, Value, When
+from django.db.models import Case, Count, Max, Min, Q, Value, When
 from django.db.models.functions import Now
 
 from accounts import compiled
@@ -17,18 +17,25 @@ from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.models.states import ENDED
 
 HOUR = timedelta(hours=1)
+ALIKE_FOR = timedelta(days=30)  # a similar device that was seen within this time is known
+# More than the live and recent devices of a user can have, so that all of these are counted.
+MAX_PLACES = 1_200
 READ = ("id", "generation", "last_seen_at")  # fields that the condition of an UPDATE may name
 
 
-class Counts(NamedTuple):
-    """How many of a user's devices are live, and how many signed in during the last hour.
+class Others(NamedTuple):
+    """The devices of a user at a sign-in.
 
-    `first_recent` is when the first of those signed in, or None.
+    `live` of them are live, and `recent` signed in during the last hour, the first of these at
+    `first_recent`. `places` are those of devices like the new one: whether it is forgotten, and the
+    location, first and last address.
     """
 
     live: int
     recent: int
     first_recent: datetime | None
+    places: list[tuple[int, str, str | None, str | None]]
+    is_any: bool
 
 
 def find_device(digest: bytes) -> IssuedToken | None:
@@ -86,10 +93,18 @@ def update_if(
     return True
 
 
-def count_devices(user_id: int) -> Counts:
-    """Count the user's devices. One SELECT."""
-    rows = compiled.select(router.db_for_write(IssuedToken), _counted).fetch(user=user_id)
-    return Counts(*rows[0]) if rows else Counts(0, 0, None)
+def look_at_devices(user_id: int, browser: str, os: str) -> Others:
+    """Count the user's devices, and find those on this client and system. One SELECT."""
+    statement = compiled.select(router.db_for_write(IssuedToken), _counted_by_place)
+    rows = statement.fetch(user=user_id, browser=browser, os=os)
+    firsts = [first for *_, first in rows if first]
+    return Others(
+        live=sum([live for *_, live, _, _, _ in rows]),
+        recent=sum([recent for *_, recent, _, _ in rows]),
+        first_recent=min(firsts, default=None),
+        places=[(*place,) for *place, _, _, alike, _ in rows if alike],
+        is_any=bool(rows),
+    )
 
 
 def _found() -> IssuedTokenQuerySet:
@@ -106,16 +121,23 @@ def _listed(state: str) -> IssuedTokenQuerySet:
     return _in_state(state).with_state().order_by(current_first, "-last_seen_at", "-pk")
 
 
-def _counted() -> Any:
+def _counted_by_place() -> Any:
+    """A row for each place of the user's devices, those with live and recent ones first."""
     live = ~reduce(or_, ENDED.values())
     recent = Q(created_at__gt=Now() - HOUR)
+    alike = Q(browser=Parameter("browser"), os=Parameter("os"), last_seen_at__gt=Now() - ALIKE_FOR)
     counts = {
         "live": Count("pk", filter=live),
         "recent": Count("pk", filter=recent),
+        "alike": Count("pk", filter=alike),
         "first_recent": Min("created_at", filter=recent),
     }
-    devices = IssuedToken.objects.filter(user_id=Parameter("user")).order_by()
-    return devices.values("user_id").annotate(**counts).values_list(*counts)
+    is_forgotten = Case(When(forgotten_at=None, then=Value(0)), default=Value(1))
+    devices = IssuedToken.objects.filter(user_id=Parameter("user"))
+    places = ("is_forgotten", "location", "ip_address", "last_ip")
+    rows = devices.annotate(is_forgotten=is_forgotten).values(*places)
+    rows = rows.annotate(**counts, newest=Max("created_at"))
+    return rows.order_by("-live", "-recent", "-newest").values_list(*places, *counts)[:MAX_PLACES]
 
 
 def _field(name: str) -> Any:

@@ -1,4 +1,5 @@
 import logging
+from typing import Any
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractUser, Permission, UserManager
@@ -57,6 +58,8 @@ class User(AbstractUser):
     password_changed_at = models.DateTimeField(default=timezone.now, editable=False)
     # How many failed before the password that logged in now. The backend sets it; it is not stored.
     wrong_passwords = 0
+    # The attempt of that password, if it is decided with the new device. Not stored either.
+    attempt: Any = None
     _password: str | None
     _own_hash = ""  # the last hash that `set_password()` made
     groups = None  # type: ignore[assignment]

@@ -1,5 +1,6 @@
 """Limits on attempts, counted in the database. Names and addresses are stored as HMACs only."""
 
+from accounts.throttling.counting import deciding
 from accounts.throttling.doors import (
     check_password,
     count_mail,
@@ -22,6 +23,7 @@ __all__ = [
     "count_reset_mail",
     "count_reset_request",
     "count_signup",
+    "deciding",
     "forget_networks",
     "in_words",
     "lift",

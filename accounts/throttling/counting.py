@@ -126,6 +126,23 @@ def trial(*keys: Key, marker: Key | None = None, at_known: Sequence[Key] = ()) -
         attempt.fail()
 
 
+@contextmanager
+def deciding(attempt: Attempt | None) -> Iterator[None]:
+    """A transaction in which this attempt succeeds too, last of all.
+
+    If the transaction fails, the attempt succeeds without it: its password was right.
+    """
+    try:
+        with transaction.atomic():
+            yield
+            if attempt:
+                attempt.forget()
+    except BaseException:
+        if attempt:
+            attempt.succeed()
+        raise
+
+
 def begin(*keys: Key, marker: Key | None = None, at_known: Sequence[Key] = ()) -> Attempt:
     """Count one attempt on all the keys. If one is locked, count none and raise TooManyAttempts.
 

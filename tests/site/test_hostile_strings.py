@@ -26,6 +26,7 @@ from accounts.models import Role, User
 from tests.plugins.guestlist import PASSWORD, make_user, undone
 from tokens import client, notices
 from tokens.models import IssuedToken
+from tokens.statements import look_at_devices
 from tokens.tests.admin import export
 from tokens.tests.pages import Page
 
@@ -558,7 +559,8 @@ def test_text_is_text_in_mails(name, eve, mailoutbox, django_capture_on_commit_c
     her.user.devices.exclude(pk=device.pk).update(browser="other")
 
     with django_capture_on_commit_callbacks(execute=True):
-        notices.tell_of_login(device)
+        others = look_at_devices(device.user_id, device.browser, device.os)
+        notices.tell_of_login(device, others._replace(places=[]))
         notices.tell_of_reuse(reused, client.Client(ip_address=None, user_agent=TEXTS[name]))
         notices.tell_of_password_change(device.user, notices.origin_of(device))
         staff = {"by": device.user, "note": her.words["note"]}

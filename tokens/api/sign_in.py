@@ -71,7 +71,10 @@ class LoginView(OpenView, generics.GenericAPIView):
         serializer.is_valid(raise_exception=True)
         credentials = serializer.validated_data
         user = authenticate(
-            request, username=credentials["username"], password=credentials["password"]
+            request,
+            username=credentials["username"],
+            password=credentials["password"],
+            keep_attempt=True,
         )
         if user is None:
             raise LoginFailed

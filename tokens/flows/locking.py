@@ -32,7 +32,17 @@ def lock_verified(user: User) -> datetime:
     The user gets the flags of the locked row. Raise Refused if the account was deactivated, or its
     password changed, since it was verified.
     """
-    rows = compiled.select(router.db_for_write(User), _active_user).fetch(pk=user.pk)
+    return _verify(user, compiled.select(router.db_for_write(User), _active_user))
+
+
+def lock_login(user: User) -> datetime:
+    """Do what `lock_verified()` does, by the UPDATE that sets `last_login` to that time."""
+    alias = router.db_for_write(User)
+    return _verify(user, compiled.update_returning(alias, _logged_in, _last_login))
+
+
+def _verify(user: User, statement: compiled.Statement) -> datetime:
+    rows = statement.fetch(pk=user.pk)
     if not rows:
         raise Refused("user_inactive")
     [(password_changed_at, user.is_staff, user.is_superuser, now)] = rows
@@ -44,3 +54,12 @@ def lock_verified(user: User) -> datetime:
 def _active_user() -> Any:
     users = User.objects.select_for_update(no_key=True).filter(pk=Parameter("pk"), is_active=True)
     return users.values_list("password_changed_at", "is_staff", "is_superuser", Now())
+
+
+def _logged_in() -> Any:
+    users = User.objects.filter(pk=Parameter("pk"), is_active=True)
+    return users.values_list("password_changed_at", "is_staff", "is_superuser", "last_login")
+
+
+def _last_login() -> dict[str, Any]:
+    return {"last_login": Now()}

@@ -1,22 +1,24 @@
 """Login: adds a device for an API client, for a browser, or for a script."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import router, transaction
 
-from accounts import compiled
+from accounts import compiled, throttling
 from accounts.models import Throttle, User
 from accounts.text import clean_text
 from accounts.throttling import TooManyAttempts
 from tokens import notices, signing
 from tokens.client import Client, is_near
-from tokens.flows.locking import lock_verified
+from tokens.flows.locking import lock_login, lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.pairs import Pair, access_token_of, pair_of
 from tokens.models import NAME_LENGTH, IssuedToken, State, idle_timeout, lifetime
 from tokens.places import locate
-from tokens.statements import HOUR, count_devices
+from tokens.statements import HOUR, Others, look_at_devices
 from tokens.user_agents import DeviceType, parse_user_agent
 
 MAX_LOGINS_PER_HOUR = 60  # of one account; scripts use `issue_token` instead
@@ -30,11 +32,9 @@ def log_in(user: User, client: Client, *, name: str = "") -> Pair:
     Raise Refused if the account has changed since then.
     """
     handle = signing.new_handle()
-    with transaction.atomic():
-        now = lock_verified(user)
-        device = _add_device(user, Kind.API, handle, client, now, name=name)
-        User.objects.filter(pk=user.pk).update(last_login=now)
-        notices.tell_of_login(device)
+    with _logging_in(user) as now:
+        device, others = _add_device(user, Kind.API, handle, client, now, name=name)
+        notices.tell_of_login(device, others)
     log("signed in", device)
     return pair_of(device, handle)
 
@@ -49,14 +49,13 @@ def log_in_browser(
     the account has changed since its password was verified.
     """
     handle = signing.new_handle()
-    with transaction.atomic():
-        now = lock_verified(user)
+    with _logging_in(user) as now:
         if former_handle:
             former = IssuedToken.objects.filter(hash=signing.hash_handle(former_handle))
             ended = former.live().of_kind(Kind.BROWSER).revoke(reason=Reason.REPLACED)
             log_revocation(ended, Reason.REPLACED, by=user)
-        device = _add_device(user, Kind.BROWSER, handle, client, now, at_most=at_most)
-        notices.tell_of_login(device)
+        device, others = _add_device(user, Kind.BROWSER, handle, client, now, at_most=at_most)
+        notices.tell_of_login(device, others)
     log("signed in", device)
     return handle
 
@@ -71,13 +70,24 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
     with transaction.atomic():
         now = lock_verified(user)
         client = Client(ip_address=None)
-        device = _add_device(user, Kind.API, handle, client, now, name=name, is_limited=False)
+        device, _ = _add_device(user, Kind.API, handle, client, now, name=name, is_limited=False)
         device.device_type = DeviceType.SCRIPT
         device.authenticated_at = device.idle_at = None
         device.expires_at = now + lasts
         device.save(update_fields=["device_type", "authenticated_at", "idle_at", "expires_at"])
     log("token issued", device)
     return device, access_token_of(device, handle, int(lasts.total_seconds()))
+
+
+@contextmanager
+def _logging_in(user: User) -> Iterator[datetime]:
+    """The transaction of a login, at this time of the database. The user's attempt succeeds in it.
+
+    Raise Refused if the account has changed since its password was verified.
+    """
+    attempt, user.attempt = user.attempt, None
+    with throttling.deciding(attempt):
+        yield lock_login(user)
 
 
 def _add_device(
@@ -90,22 +100,24 @@ def _add_device(
     name: str = "",
     at_most: timedelta | None = None,
     is_limited: bool = True,
-) -> IssuedToken:
+) -> tuple[IssuedToken, Others]:
     """Insert a live device, and make room for it under MAX_DEVICES_PER_USER.
+
+    Return it, and what the others of the user were before.
 
     Raise TooManyAttempts if the user has signed in too often in the last hour.
     """
-    counts = count_devices(user.pk)
-    if is_limited and counts.first_recent and counts.recent >= MAX_LOGINS_PER_HOUR:
-        raise TooManyAttempts(Throttle.Kind.ACCOUNT, counts.first_recent + HOUR - now)
     device = _new_device(user, kind, handle, client, now, at_most=at_most)
     device.name = clean_text(name, NAME_LENGTH)
-    excess = counts.live - settings.MAX_DEVICES_PER_USER + 1
+    others = look_at_devices(user.pk, device.browser, device.os)
+    if is_limited and others.first_recent and others.recent >= MAX_LOGINS_PER_HOUR:
+        raise TooManyAttempts(Throttle.Kind.ACCOUNT, others.first_recent + HOUR - now)
+    excess = others.live - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
         _make_room(device, excess)
     compiled.insert(router.db_for_write(IssuedToken), device)
     device.now, device.state = now, State.LIVE
-    return device
+    return device, others
 
 
 def _new_device(

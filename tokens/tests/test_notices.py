@@ -18,6 +18,7 @@ from tests.plugins.guestlist import FIREFOX, NEW_PASSWORD, PASSWORD, revoke_show
 from tokens import flows, notices
 from tokens.client import Client
 from tokens.models import IssuedToken
+from tokens.statements import look_at_devices
 
 ANDROID = "Mozilla/5.0 (Android 16; Mobile; rv:145.0) Gecko/145.0 Firefox/145.0"
 BERN, SAME_NETWORK, BERLIN = "85.1.20.30", "85.1.20.31", "91.64.12.10"
@@ -549,7 +550,7 @@ def hostile_mails(alice, sign_in, mails_of):
         lambda: notices.tell_of_password_change(device.user, origin),
         lambda: tell_of_new_names(alice, device.user, origin),
         lambda: send_verification(device.user, "bob@www.evil.example", origin),
-        lambda: notices.tell_of_login(fresh),
+        lambda: notices.tell_of_login(fresh, look_at_devices(alice.pk, fresh.browser, fresh.os)),
         device.user.delete,
     ]
     return [message for act in about for message in mails_of(act)]

@@ -1,6 +1,7 @@
 """The compiled query against the ORM: the same device, attribute by attribute."""
 
 import hashlib
+import itertools
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 
@@ -16,9 +17,10 @@ from accounts import compiled
 from accounts.compiled import Parameter, several, spread
 from accounts.models import Role, Throttle, User
 from tests.plugins.guestlist import PASSWORD
+from tokens import statements
 from tokens.flows.rotation import _not_rotated
 from tokens.models import IssuedToken, State
-from tokens.statements import DevicesOf, count_devices, find_device, update_if
+from tokens.statements import DevicesOf, find_device, look_at_devices, update_if
 
 Kind = IssuedToken.Kind
 DIGEST = hashlib.sha256(b"handle").digest()
@@ -192,6 +194,49 @@ def test_execute_wrapper_sees_the_query(alice):
     assert [sql.split()[0] for sql in seen] == ["SELECT"]
 
 
+def test_devices_at_a_sign_in_are_counted_over_all_places(alice, bob, django_assert_num_queries):
+    now = timezone.now()
+    recent, alike = {"created_at": now}, {"browser": "Firefox", "os": "Linux", "last_seen_at": now}
+    places = [{"ip_address": f"192.0.2.{number}", "last_ip": "2001:db8::1"} for number in (1, 2)]
+    old = {"created_at": now - timedelta(hours=2)}
+    kinds = [recent, recent | alike, old | alike, old | {"browser": "Firefox", "os": "Windows"}]
+    for number, (values, place) in enumerate(itertools.product(kinds, places)):
+        new_device(alice, hash=bytes([number]), location="Bern", **{**values, **place})
+    new_device(alice, hash=b"forgotten", forgotten_at=now, **old, **alike)
+    new_device(bob, **alike)
+
+    with django_assert_num_queries(1):
+        others = look_at_devices(alice.pk, "Firefox", "Linux")
+
+    assert (others.live, others.recent, others.is_any) == (alice.devices.live().count(), 4, True)
+    assert abs(others.first_recent - now) < timedelta(milliseconds=1)
+    assert sorted(others.places) == [
+        (0, "Bern", "192.0.2.1", "2001:db8::1"),
+        (0, "Bern", "192.0.2.2", "2001:db8::1"),
+        (1, *alice.devices.values_list("location", "ip_address", "last_ip").get(hash=b"forgotten")),
+    ]
+    assert look_at_devices(0, "Firefox", "Linux") == (0, 0, None, [], False)
+
+
+def test_places_of_live_and_recent_devices_come_before_all_others(alice):
+    """So a long history does not push one out that counts."""
+    ended = {"revoked_at": MOMENTS[1], "revoked_reason": "staff", "created_at": MOMENTS[1]}
+    for number in range(5):
+        new_device(alice, hash=bytes([number]), ip_address=f"192.0.2.{number}", **ended)
+    ended["created_at"] = timezone.now()
+    new_device(alice, hash=b"recent", ip_address="198.51.100.1", **ended)
+    new_device(alice, hash=b"live", ip_address="198.51.100.2", created_at=MOMENTS[0])
+
+    build = statements._counted_by_place
+    rows = compiled.select("default", build).fetch(user=alice.pk, browser="", os="")
+
+    assert [row[2] for row in rows[:2]] == ["198.51.100.2", "198.51.100.1"]
+
+
+def live_devices(user_id):
+    return look_at_devices(user_id, "Firefox", "Linux").live
+
+
 def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_queries):
     ended = [
         {"idle_at": MOMENTS[0]},
@@ -205,12 +250,12 @@ def test_count_of_live_devices_is_that_of_the_orm(alice, bob, django_assert_num_
     new_device(bob)
 
     with django_assert_num_queries(1):
-        assert count_devices(alice.pk).live == 3
+        assert live_devices(alice.pk) == 3
     assert alice.devices.live().count() == 3
-    assert count_devices(bob.pk).live == 1
+    assert live_devices(bob.pk) == 1
     User.objects.filter(pk=bob.pk).update(is_active=False)
-    assert count_devices(bob.pk).live == bob.devices.live().count() == 0
-    assert count_devices(0).live == 0
+    assert live_devices(bob.pk) == bob.devices.live().count() == 0
+    assert live_devices(0) == 0
 
 
 @pytest.mark.parametrize("state", [*State.values, "all"])
