@@ -86,25 +86,33 @@ class FrontDoor:
     def connect(self) -> http.client.HTTPConnection:
         """A new connection. If the certificate does not verify, note why, and go on."""
         try:
-            connection = self.connect_with(self.context)
+            return self.connect_with(self.context)
         except ssl.SSLCertVerificationError as error:
             self.distrust = error.verify_message or "it is not valid"
             self.context = ssl._create_unverified_context()  # noqa: S323 -- only to look at it
-            connection = self.connect_with(self.context)
-        self.peer = connection.sock.getpeername()[0]
-        self.own_address = connection.sock.getsockname()[0]
-        if isinstance(connection.sock, ssl.SSLSocket):
-            self.certificate = connection.sock.getpeercert() or {}
-            self.tls_version = connection.sock.version() or ""
+            return self.connect_with(self.context)
+
+    def connect_privately(self) -> http.client.HTTPConnection:
+        """A new connection that may carry a token. Raise OSError if it is not private."""
+        connection = self.connect_with(self.context)
+        if not self.is_private:
+            connection.close()
+            raise ConnectionError("others could read the token on the way")
         return connection
 
     def connect_with(self, context: ssl.SSLContext) -> http.client.HTTPConnection:
+        """A new connection. Note its addresses and its certificate."""
         connection = (
             http.client.HTTPSConnection(self.host, self.port, timeout=TIMEOUT, context=context)
             if self.scheme == "https"
             else http.client.HTTPConnection(self.host, self.port, timeout=TIMEOUT)
         )
         connection.connect()
+        self.peer = connection.sock.getpeername()[0]
+        self.own_address = connection.sock.getsockname()[0]
+        if isinstance(connection.sock, ssl.SSLSocket):
+            self.certificate = connection.sock.getpeercert() or {}
+            self.tls_version = connection.sock.version() or ""
         return connection
 
 

@@ -1,11 +1,12 @@
 """Measures how soon a revoked device is refused, through the front door. Writes one device."""
 
 import http.client
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -68,7 +69,8 @@ def trial(user: User) -> Iterator[Trial]:
 
 def address(door: FrontDoor, made: Trial) -> Finding:
     """The address that the server notes for this machine, which claims to have another one."""
-    answer = door.get("/api/v1/me", **made.headers, **{"X-Forwarded-For": MADE_UP})
+    with closing(door.connect_privately()) as connection:
+        answer = ask(connection, "/api/v1/me", {**made.headers, "X-Forwarded-For": MADE_UP})
     if answer.status != 200:
         hint = "See the lines of url. The server needs this SITE_URL, DATABASE_URL and these keys."
         return Finding(ERROR, f"A new device is answered {answer.status}.", hint)
@@ -112,26 +114,25 @@ def refusals(door: FrontDoor, made: Trial) -> Finding:
             message = f"Requests before the revocation were answered, by status: {statuses}."
             return Finding(ERROR, message, "0 is no answer. See the lines of url, and the log.")
         made.revoke()
-        revoked = time.monotonic()
-        clients.wait_until(lambda: len(clients.refusals(revoked)) >= REFUSED)
-    return _judge(clients, revoked)
+        clients.revoked_at = time.monotonic()
+        clients.wait_until(lambda: len(clients.refused) >= REFUSED)
+    return _judge(clients, clients.revoked_at)
 
 
-def _judge(clients: "Clients", revoked: float) -> Finding:
-    late = [one for one in clients.answers if one.status == 200 and one.started > revoked]
-    refused = clients.refusals(revoked)
+def _judge(clients: "Clients", revoked_at: float) -> Finding:
+    late = [one for one in clients.answers if one.status == 200 and one.started > revoked_at]
+    refused = [1000 * (ended - revoked_at) for ended in sorted(clients.refused)[:REFUSED]]
     others = {
         status: count for status, count in clients.statuses().items() if status not in (200, 401)
     }
-    last = refused[:REFUSED][-1] - revoked if refused else 0.0
     figures = {
         "connections": CONNECTIONS,
         "accepted_before": sum(one.status == 200 for one in clients.answers) - len(late),
         "accepted_after": len(late),
-        "refused": len(refused[:REFUSED]),
+        "refused": len(refused),
         "other_answers": sum(others.values()),
-        "first_refusal_ms": round(1000 * (refused[0] - revoked), 1) if refused else 0.0,
-        "last_refusal_ms": round(1000 * last, 1),
+        "first_refusal_ms": round(refused[0], 1) if refused else 0.0,
+        "last_refusal_ms": round(refused[-1], 1) if refused else 0.0,
     }
     message = (
         "{refused} requests over {connections} connections were refused, the first "
@@ -149,10 +150,9 @@ def _judge(clients: "Clients", revoked: float) -> Finding:
 
 @dataclass(frozen=True)
 class Timed:
-    """An answer, with the times of a clock that only goes on. The status is 0 without an answer."""
+    """An answer, and when its request started. The status is 0 without an answer."""
 
     started: float
-    ended: float
     status: int
 
 
@@ -163,6 +163,8 @@ class Clients:
         self.door = door
         self.headers = headers
         self.answers: list[Timed] = []
+        self.revoked_at = math.inf
+        self.refused: list[float] = []  # when requests were, that started after the revocation
         self.accepted: set[int] = set()  # the clients that were answered 200
         self.ended = threading.Event()
 
@@ -190,11 +192,6 @@ class Clients:
     def all_accepted(self) -> bool:
         return len(self.accepted) == CONNECTIONS
 
-    def refusals(self, since: float) -> list[float]:
-        """When requests that started after `since` were refused, in order."""
-        refused = (one for one in list(self.answers) if one.status == 401)
-        return sorted(one.ended for one in refused if one.started > since)
-
     def statuses(self) -> Counter[int]:
         return Counter(one.status for one in list(self.answers))
 
@@ -203,14 +200,16 @@ class Clients:
         while not self.ended.is_set():
             started = time.monotonic()
             try:
-                connection = connection or self.door.connect()
+                connection = connection or self.door.connect_privately()
                 status = ask(connection, "/api/v1/me", self.headers).status
             except (OSError, http.client.HTTPException, ValueError):
                 connection, status = None, 0
-            self.answers.append(Timed(started, time.monotonic(), status))
+            self.answers.append(Timed(started, status))
             if status == 200:
                 self.accepted.add(number)
             elif status != 401:
                 self.ended.wait(0.05)
+            elif started > self.revoked_at:
+                self.refused.append(time.monotonic())
         if connection:
             connection.close()

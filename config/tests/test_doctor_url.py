@@ -463,7 +463,7 @@ def test_revocation_needs_an_address(db):
         call_command("doctor", "--revocation", "alice")
 
 
-@pytest.mark.parametrize("workers", ["1", "4"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("4", marks=pytest.mark.slow)])
 @pytest.mark.django_db(transaction=True)
 def test_no_request_is_accepted_that_starts_after_the_revocation(alice, workers):
     variables = {"DATABASE_URL": database_url(), "WEB_CONCURRENCY": workers}
@@ -484,6 +484,22 @@ def test_no_request_is_accepted_that_starts_after_the_revocation(alice, workers)
     assert (device.user, device.name) == (alice, "doctor --revocation")
     assert (device.state, device.revoked_reason) == ("revoked", "staff")
     assert device.revoked_note == revocation.NOTE
+
+
+def test_token_is_not_sent_once_a_certificate_does_not_verify(over_tls, certificate, monkeypatch):
+    """A certificate that verified at first, and is another one by now."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate(80)))
+    site = over_tls(certificate(90))
+    door = FrontDoor(site.origin)
+    door.has_answered = True
+    made = revocation.Trial(None, "our-secret")
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        revocation.address(door, made)
+    found = doctor.examine(lambda: revocation.refusals(door, made))
+
+    assert found.level == "error"
+    assert not site.seen
 
 
 @pytest.mark.django_db(transaction=True)
