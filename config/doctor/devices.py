@@ -3,8 +3,10 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+from django.db.models.functions import Now
+
 from config.doctor.findings import OK, WARNING, Finding
-from tokens.models import IssuedToken
+from tokens.models import Figure, IssuedToken
 from tokens.models.states import ENDED_BY_USER
 
 MAX_PURGE_DELAY = timedelta(days=2)  # the purge should run daily
@@ -12,11 +14,16 @@ MAX_COUNTED = 10_000  # devices
 
 
 def purge() -> Finding:
+    """Devices that should be gone, and when the purge ran last: it forgets and counts, too."""
     waiting = _count(IssuedToken.objects.past_retention(MAX_PURGE_DELAY))
-    if not waiting:
-        return Finding(OK, "No device is long past its retention.")
-    message = f"Devices long past their retention: {waiting}."
-    return Finding(WARNING, message, "Run purge_devices daily.")
+    if waiting:
+        message = f"Devices long past their retention: {waiting}."
+        return Finding(WARNING, message, "Run purge_devices daily.")
+    late = Figure.objects.filter(taken_at__lt=Now() - MAX_PURGE_DELAY).first()
+    if late:
+        message = f"It ended last on {late.taken_at:%Y-%m-%d}, so no addresses are forgotten."
+        return Finding(WARNING, message, "Run purge_devices daily.")
+    return Finding(OK, "No device is long past its retention.")
 
 
 def unmarked() -> Finding:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts.models import QueuedMail, User
 from config.doctor import CHECKS, OFFLINE, database, devices, files, keys
 from tokens.keys import generate_signing_key
-from tokens.models import IssuedToken
+from tokens.models import Figure, IssuedToken
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
@@ -231,6 +231,15 @@ def test_devices_that_nobody_purges_are_a_warning(settings, api, alice, age, mon
     monkeypatch.setattr(devices, "MAX_COUNTED", 0)
     assert examine()[0]["purge"][1].endswith("More than 0.")
     assert IssuedToken.objects.filter(pk=phone.device.pk).exists()
+
+
+def test_purge_that_no_longer_runs_is_a_warning(db):
+    call_command("purge_devices", stdout=io.StringIO())
+    assert examine()[0]["purge"][0] == "ok"
+    ended = timezone.now() - timedelta(days=2, minutes=5)
+    Figure.objects.update(taken_at=ended)
+    message = f"It ended last on {ended:%Y-%m-%d}, so no addresses are forgotten."
+    assert examine()[0]["purge"] == ("warning", message)
 
 
 def test_usernames_that_a_url_folds_are_a_warning(alice, bob):

@@ -117,6 +117,12 @@ def nobody_purges(site):
     site.manage("shell", "-c", DEVICES.format(count=1302, fields="expires_at=now - timedelta(99)"))
 
 
+@state("purge", WARNING, "It ended last on")
+def purge_stopped_running(site):
+    site.manage("purge_devices")
+    site.sql("UPDATE tokens_figure SET taken_at = '2026-01-02 03:04:05+00'")
+
+
 @state("addresses", WARNING, "127.0.0.1")
 def proxy_is_not_trusted(site):
     site.manage("shell", "-c", DEVICES.format(count=12, fields="ip_address='127.0.0.1'"))
