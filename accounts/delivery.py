@@ -119,7 +119,7 @@ def _mail(queued: QueuedMail) -> Mail:
             raise Overtaken("the account is gone")
         user = User(pk=queued.person_id)
     if queued.sealed_address:
-        to = unseal(queued.sealed_address)
+        to = unseal(queued.sealed_address, queued.address_use)
     elif user.email_verified_at and user.email:
         to = user.email
     else:

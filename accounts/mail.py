@@ -62,7 +62,7 @@ def send_mail_to(address: str, user: User, kind: str, facts: Facts | None = None
     The address is encrypted until then.
     """
     mail = _queued(user, kind, facts or {})
-    mail.sealed_address = seal(address)
+    mail.sealed_address = seal(address, mail.address_use)
     _queue([mail])
 
 

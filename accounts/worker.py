@@ -36,6 +36,7 @@ class Worker(threading.Thread):
         self.error: Exception | None = None
         self.seen_at = time.monotonic()
         self.purged_at: float | None = None
+        self.is_cut_off = False  # from the database
 
     def run(self):
         try:
@@ -61,8 +62,11 @@ class Worker(threading.Thread):
         except DatabaseError as error:
             if self.once:
                 raise
-            logger.error("mail queue unavailable", extra={"error": type(error).__name__})
-            mails = []
+            if not self.is_cut_off:
+                logger.error("mail queue unavailable", extra={"error": type(error).__name__})
+            mails, self.is_cut_off = [], True
+        else:
+            self.is_cut_off = False
         if not mails and not self.once:
             self.stopping.wait(POLL)
         return bool(mails)

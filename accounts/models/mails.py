@@ -10,7 +10,7 @@ from accounts.models.users import User
 LEASE = timedelta(minutes=5)
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=15)  # between attempts
 MAX_ATTEMPTS = 100  # with these pauses, about a day
-KEPT_FOR = timedelta(days=28)
+KEPT_FOR = timedelta(days=7)
 
 
 class QueuedMailQuerySet(ReadsPrimary, models.QuerySet["QueuedMail"]):
@@ -103,6 +103,11 @@ class QueuedMail(models.Model):
 
     def __str__(self):
         return f"{self.kind} to {self.username or 'nobody'}"
+
+    @property
+    def address_use(self) -> str:
+        """What its sealed address may be used for, for `accounts.sealing`."""
+        return f"{self.kind} {self.person_id}"
 
     @property
     def pause(self) -> timedelta:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from accounts.mail import send_mail, send_mail_to, send_mails
 from accounts.models import QueuedMail, User
 from accounts.models.mails import KEPT_FOR, LEASE, MAX_ATTEMPTS
 from accounts.verification import send_verification
+from accounts.worker import Worker
 from tests.plugins.guestlist import NEW_PASSWORD, make_user
 
 pytestmark = pytest.mark.django_db
@@ -292,6 +294,24 @@ def test_new_secret_key_gives_up_what_only_the_old_one_opens(alice, settings, ma
     assert QueuedMail.objects.get().error == "Unreadable"
 
 
+@pytest.mark.parametrize("target", ["password_reset", "verify_email"])
+def test_sealed_address_opens_in_its_own_row_alone(client, alice, bob, mailoutbox, target):
+    """Somebody who can write rows, and has a mail to their own address queued, gets no link."""
+    send_mail_to("thief@example.org", bob, "verify_email")
+    thiefs = QueuedMail.objects.get()
+    ask_for_reset(client, alice.email)
+    send_verification(alice, "new@example.org")
+
+    QueuedMail.objects.filter(person=alice, kind=target).update(
+        sealed_address=thiefs.sealed_address
+    )
+    thiefs.delete()
+    work()
+
+    assert ["thief@example.org"] not in [message.to for message in mailoutbox]
+    assert QueuedMail.objects.given_up().get().error == "Unreadable"
+
+
 # Failures
 
 
@@ -562,3 +582,36 @@ def test_stale_mails_are_purged(alice, mailoutbox, caplog):
     assert len(mail.outbox) == 1
     [purged] = [record for record in caplog.records if record.getMessage() == "mails purged"]
     assert purged.count == 1
+
+
+def rename_queue(former, new):
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {former} RENAME TO {new}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_worker_outlives_its_database_and_says_so_once(alice, mail_server, caplog, monkeypatch):
+    monkeypatch.setattr("accounts.worker.POLL", 0.01)
+    tell(alice)
+    rename_queue("accounts_queuedmail", "elsewhere")
+    worker = Worker(once=False)
+    try:
+        worker.start()
+        wait_until(lambda: "mail queue unavailable" in caplog.messages)
+    finally:
+        rename_queue("elsewhere", "accounts_queuedmail")
+
+    wait_until(lambda: mail_server.received)
+
+    worker.stopping.set()
+    worker.join()
+    assert caplog.messages.count("mail queue unavailable") == 1
+
+
+def wait_until(condition):
+    """Give up after a minute, which is no measure of anything."""
+    for _ in range(1200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError

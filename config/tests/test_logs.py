@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -13,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Role, User
 from accounts.tests.admin import url_of
-from config.logs import JSONFormatter, current_request
+from config.logs import MAX_REPORTS, REPORTING, JSONFormatter, current_request
 from tests.plugins.guestlist import PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
@@ -409,3 +410,26 @@ def test_a_line_about_a_browser_asks_the_database_for_nothing(log, alice, rf):
     logging.getLogger("tokens").warning("x")
     current_request.reset(token)
     assert only(log(), "x")["method"] == "GET"
+
+
+def reports():
+    return [thread for thread in threading.enumerate() if thread.name == REPORTING]
+
+
+def test_no_request_waits_for_the_report_to_the_operators(rf, settings, mail_server):
+    """The mail server hangs. Reports are bounded, and the log has what is beyond."""
+    settings.ADMINS = [("Operators", "operators@example.org")]
+    mail_server.fault = "hangs at connection"
+
+    for _ in range(MAX_REPORTS + 5):
+        logging.getLogger("django.request").error("a bug", extra={"request": rf.get("/")})
+
+    under_way = reports()
+    assert len(under_way) == MAX_REPORTS
+    mail_server.mend()
+    for thread in under_way:
+        thread.join()
+    logging.getLogger("django.request").error("a bug", extra={"request": rf.get("/")})
+    for thread in reports():
+        thread.join()
+    assert [to for to, _ in mail_server.received] == ["operators@example.org"]

@@ -3,6 +3,7 @@
 import re
 import socketserver
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -34,6 +35,7 @@ class Session(socketserver.StreamRequestHandler):
         if self.hangs("content"):
             return False
         self.server.received.append((self.recipient, content))
+        time.sleep(self.server.delay)
         if self.server.fault == "dies":  # it has taken the mail, and does not say so
             return False
         return self.say("250 taken")
@@ -51,14 +53,16 @@ class Session(socketserver.StreamRequestHandler):
 class MailServer(socketserver.ThreadingTCPServer):
     """`received` are recipients and contents. `answers` are what it says to a recipient.
 
-    `fault` is "", "hangs at connection", "hangs at content" or "dies".
+    `fault` is "", "hangs at connection", "hangs at content" or "dies". `delay` is how many seconds
+    it waits between taking a mail and saying so.
     """
 
     allow_reuse_address = daemon_threads = True
 
     def __init__(self, port=0):
         super().__init__(("127.0.0.1", port), Session)
-        self.received, self.answers, self.fault, self.sessions = [], {}, "", 0
+        self.received, self.answers, self.sessions = [], {}, 0
+        self.fault, self.delay = "", 0
         self.mended = threading.Event()
 
     def mend(self):
