@@ -177,7 +177,7 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     yield from _ends(device)
     if device.refused_at:
         yield device.refused_at, refused_text(device)
-    yield device.forgotten_at, "forgot the exact addresses and clients"
+    yield device.forgotten_at, "exact addresses and clients forgotten"
 
 
 def owner_events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:

@@ -292,7 +292,7 @@ def test_staff_read_networks(forgotten, browser, support):
     for told in (
         f"signed in from {NETWORK6}/48",
         f"refreshed 2 times, the last from {NETWORK}/24 by Firefox on Linux",
-        "forgot the exact addresses and clients",
+        "exact addresses and clients forgotten",
         f"IP address: {NETWORK6}/48",
         f"Last IP address: {NETWORK}/24",
     ):

@@ -1,5 +1,6 @@
 """The ring of signing keys: which key signs when, and how keys are replaced without a refusal."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.plugins.guestlist import PASSWORD
-from tokens.keys import KeyRing, generate_signing_key
+from tokens.keys import DevelopmentKeys, KeyRing, generate_signing_key, read_signing_keys
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, SECOND, TICK = timedelta(hours=1), timedelta(seconds=1), timedelta(microseconds=1)
@@ -159,6 +160,13 @@ def test_iso_8601_with_a_zone_is_read(use_from):
 def test_ring_of_public_keys_stops_the_start():
     with pytest.raises(ImproperlyConfigured, match="holds no private key, so no key can sign"):
         KeyRing([key("public", alg="EdDSA", public=True)])
+
+
+def test_development_keys_have_a_use_from_too(tmp_path):
+    path = tmp_path / ".dev-keys.json"
+    ring = [key("old"), key("new", NOON)]
+    path.write_text(json.dumps({"SECRET_KEY": "x" * 50, "JWT_SIGNING_KEYS": {"keys": ring}}))
+    assert signer(read_signing_keys("", None, DevelopmentKeys(path)), NOON) == "new"
 
 
 # Over HTTP, across the moment of the switch
