@@ -20,7 +20,8 @@ def answer() -> Finding:
     try:
         ask("SELECT 1")
     except OperationalError as error:
-        return Finding(ERROR, f"It cannot be reached. {told(error)}", "See DATABASE_URL.")
+        hint = "Is its disk full or read-only? " if connection.vendor == "sqlite" else ""
+        return Finding(ERROR, f"It cannot be reached. {told(error)}", f"{hint}See DATABASE_URL.")
     if connection.vendor == "sqlite":
         return Finding(OK, f"SQLite {sqlite3.sqlite_version} answers.")
     version = connection.pg_version  # type: ignore[attr-defined]

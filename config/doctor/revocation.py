@@ -180,8 +180,9 @@ class Clients:
             yield
         finally:
             self.ended.set()
+            deadline = time.monotonic() + TIMEOUT
             for thread in threads:
-                thread.join(TIMEOUT)
+                thread.join(max(0, deadline - time.monotonic()))
 
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait until it holds, PATIENCE at most."""

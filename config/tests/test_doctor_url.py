@@ -204,6 +204,13 @@ def dripping(connection):
         time.sleep(0.2)
 
 
+def putting_off(connection):
+    connection.recv(65536)
+    for _ in range(1000):
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.01)
+
+
 def flooding(connection):
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
@@ -243,6 +250,7 @@ def hostile():
     [
         (hanging, "TimeoutError"),
         (dripping, "TimeoutError"),
+        (putting_off, "TimeoutError"),
         (flooding, "larger than"),
         (answering(b""), "RemoteDisconnected"),
         (answering(b"\xff\xfe\x00 garbage \x1b[31m\r\n\r\n" * 99), "BadStatusLine"),
