@@ -3,7 +3,7 @@
 from django import template
 
 from tokens import stories
-from tokens.admin import display
+from tokens.admin import display, rows
 from tokens.models import IssuedToken
 
 register = template.Library()
@@ -13,6 +13,7 @@ register.filter(stories.ended_text)
 register.simple_tag(display.already)
 register.simple_tag(display.revoke_link)
 register.simple_tag(display.state, name="device_state")
+register.inclusion_tag("admin/change_list_results.html", name="device_rows")(rows.result_list)
 
 
 @register.filter
