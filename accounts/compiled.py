@@ -14,7 +14,15 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections
-from django.db.models import AutoField, BooleanField, Expression, FileField, Model, QuerySet
+from django.db.models import (
+    AutoField,
+    BooleanField,
+    DateTimeField,
+    Expression,
+    FileField,
+    Model,
+    QuerySet,
+)
 from django.db.models.base import ModelState
 from django.db.models.expressions import Col
 from django.db.models.signals import post_save, pre_save
@@ -39,13 +47,15 @@ BINARY_TYPES = {
     *("CharField", "SlugField", "TextField", "DateTimeField", "UUIDField"),
     "GenericIPAddressField",
 }
-# What the drivers of both databases store as the ORM would, by the types of Django's own fields.
-AS_IT_IS = {
+# What the drivers store as the ORM would, by the types of Django's own fields.
+_AS_IT_IS = {
     **dict.fromkeys(["CharField", "SlugField", "TextField"], str),
     **dict.fromkeys(["IntegerField", "PositiveIntegerField"], int),
     "BinaryField": bytes,
     "BooleanField": bool,
 }
+_OF_POSTGRESQL = {"DateTimeField": datetime, "GenericIPAddressField": str, "UUIDField": uuid.UUID}
+AS_IT_IS = {"sqlite": _AS_IT_IS, "postgresql": _AS_IT_IS | _OF_POSTGRESQL}
 Build = Callable[..., QuerySet[Any, Any]]
 
 
@@ -196,12 +206,19 @@ def delete(alias: str, build: Build, *args: Any) -> Statement:
 def insert(alias: str, made: Model) -> None:
     """Insert the row of a new instance, as `save(force_insert=True)` does, with its signals."""
     model, database, values = type(made), connections[alias], {}
+    times: dict[Any, Any] = {}  # most of a row are one time, and SQLite's are slow to write
     pre_save.send(model, instance=made, raw=False, using=alias, update_fields=None)
     statement, fields = _insert(alias, model)
     for name, kind, as_it_is in fields:
         value = kind.pre_save(made, True) if as_it_is is None else made.__dict__[name]
-        is_stored = as_it_is and (value is None or type(value) is as_it_is)
-        values[name] = value if is_stored else kind.get_db_prep_save(value, database)
+        if as_it_is and (value is None or type(value) is as_it_is):
+            values[name] = value
+        elif type(kind) is not DateTimeField:
+            values[name] = kind.get_db_prep_save(value, database)
+        else:
+            if value not in times:
+                times[value] = kind.get_db_prep_save(value, database)
+            values[name] = times[value]
     statement.execute(**values)
     made._state.db, made._state.adding = alias, False
     post_save.send(model, instance=made, created=True, raw=False, using=alias, update_fields=None)
@@ -223,15 +240,15 @@ def _insert(alias: str, model: type[Model]) -> tuple[Statement, list[tuple[str, 
     places = ", ".join(f"%({kind.attname})s" for kind in fields)
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
     statement = Statement(alias=alias, sql=sql, parameters={})
-    return statement, [(kind.attname, kind, _as_it_is(kind)) for kind in fields]
+    return statement, [(kind.attname, kind, _as_it_is(kind, alias)) for kind in fields]
 
 
-def _as_it_is(kind: Any) -> type | None:
+def _as_it_is(kind: Any, alias: str) -> type | None:
     """The type of AS_IT_IS; None if the field may compute its value when it is saved."""
     is_stamp = getattr(kind, "auto_now", False) or getattr(kind, "auto_now_add", False)
     if is_stamp or isinstance(kind, FileField) or not _is_djangos(kind):
         return None
-    return AS_IT_IS.get(kind.get_internal_type(), type(None))
+    return AS_IT_IS[connections[alias].vendor].get(kind.get_internal_type(), type(None))
 
 
 def instance(model: type[Model], alias: str, names: list[str], values: list[Any]) -> Any:

@@ -13,31 +13,27 @@ from typing import Any
 
 from django.db import connections
 
-
-def unwaited(alias: str) -> str:
-    """Ends the RETURNING of a statement that PostgreSQL is to commit without a wait."""
-    database = connections[alias]
-    if database.vendor != "postgresql" or database.in_atomic_block:
-        return ""
-    return ", set_config('synchronous_commit', 'off', true)"
+# Ends the RETURNING of a statement that PostgreSQL is to commit without a wait.
+UNWAITED = ", set_config('synchronous_commit', 'off', true)"
 
 
 @contextmanager
-def without_disk(alias: str) -> Iterator[None]:
-    """On SQLite, commit what the block writes without a wait.
+def without_disk(alias: str) -> Iterator[str]:
+    """Commit what the block writes without a wait. It gets what its RETURNING is to end in.
 
-    The connection is closed if it cannot be set back, so no later commit goes without its wait.
+    SQLite is told for the connection. That is closed if it cannot be set back, so no later commit
+    goes without its wait. PostgreSQL is told by the statement itself.
     """
     database: Any = connections[alias]
-    if database.vendor != "sqlite" or database.in_atomic_block:
-        yield
+    if database.in_atomic_block or database.vendor != "sqlite":
+        yield "" if database.in_atomic_block else UNWAITED
         return
     database.ensure_connection()
     execute = database.connection.execute
     [level] = execute("PRAGMA synchronous").fetchone()
     execute("PRAGMA synchronous = NORMAL")
     try:
-        yield
+        yield ""
     finally:
         try:
             execute(f"PRAGMA synchronous = {level}")

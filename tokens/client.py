@@ -64,6 +64,8 @@ def is_near(first: str | None, second: str | None) -> bool:
     """Whether both are addresses of one network: a /24 of IPv4, a /64 of IPv6."""
     if first is None or second is None:
         return False
+    if first == second:
+        return True
     bits = 64 if ":" in first else 24
     return parse_ip(second) in ip_network(f"{first}/{bits}", strict=False)
 

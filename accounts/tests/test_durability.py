@@ -3,7 +3,7 @@
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from accounts.durability import unwaited, without_disk
+from accounts.durability import without_disk
 from accounts.throttling import counting, subjects
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -76,6 +76,6 @@ def test_connection_whose_level_stays_is_closed():
 
 
 def test_transaction_keeps_its_level():
-    with transaction.atomic(), without_disk("default"):
+    with transaction.atomic(), without_disk("default") as unwaited:
         assert level() == WAITS[connection.vendor]
-        assert unwaited("default") == ""
+        assert unwaited == ""

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import connections, router
 
 from accounts.compiled import Statement, several, spread
-from accounts.durability import unwaited, without_disk
+from accounts.durability import without_disk
 from accounts.models import Throttle
 from accounts.throttling.limits import MAX_DOUBLINGS, Limit
 from accounts.throttling.subjects import Key
@@ -121,8 +121,8 @@ def delete_forgotten(ids: Sequence[int]) -> int:
 def _run(build: Callable[..., Statement], *args: Any, **values: Any) -> list[list[Any]]:
     """Run the statement that `build` makes for the database of the counts."""
     alias = router.db_for_write(Throttle)
-    with without_disk(alias):
-        return build(alias, unwaited(alias), *args).fetch(**values)
+    with without_disk(alias) as unwaited:
+        return build(alias, unwaited, *args).fetch(**values)
 
 
 @lru_cache

@@ -56,10 +56,7 @@ def hash_network(address: str, prefix: int = 64) -> bytes:
     An IPv4 address is a place of its own. Of an IPv6 address it is the /64, or another `prefix`.
     """
     found = _read(address)
-    if found is None:
-        return b""
-    length = prefix if found.version == 6 else 32
-    return hash_text("network", str(ip_network((int(found), length), strict=False)))
+    return b"" if found is None else _hash_network(found, prefix)
 
 
 def keys_of_networks(kind: str, address: str) -> list[Key]:
@@ -70,9 +67,9 @@ def keys_of_networks(kind: str, address: str) -> list[Key]:
     found = _read(address)
     if found is None:
         return []
-    keys = [Key(kind, address=hash_network(address))]
+    keys = [Key(kind, address=_hash_network(found, 64))]
     if found.version == 6:
-        keys.append(Key(kind, address=hash_network(address, 48), wide=True))
+        keys.append(Key(kind, address=_hash_network(found, 48), wide=True))
     return keys
 
 
@@ -85,6 +82,11 @@ def hash_text(purpose: str, text: str) -> bytes:
 def _key(secret: str, purpose: str) -> bytes:
     """The key that Django's `salted_hmac` derives for this purpose, once for all attempts."""
     return hashlib.sha256(f"accounts.throttling.{purpose}{secret}".encode()).digest()
+
+
+def _hash_network(found: IPv4Address | IPv6Address, prefix: int) -> bytes:
+    length = prefix if found.version == 6 else 32
+    return hash_text("network", str(ip_network((int(found), length), strict=False)))
 
 
 def _read(address: str) -> IPv4Address | IPv6Address | None:

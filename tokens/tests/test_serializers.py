@@ -9,6 +9,10 @@ from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 
 from accounts.models import User
+from tests.plugins.guestlist import FIREFOX
+from tokens import flows
+from tokens.api.sign_in import PairSerializer
+from tokens.client import Client
 from tokens.models import IssuedToken
 from tokens.serializers import DeviceSerializer
 from tokens.tests.test_statements import MOMENTS, full, new_device
@@ -55,6 +59,15 @@ def test_device_of_a_deactivated_user(alice):
     new_device(alice, idle_at=timezone.now() + timedelta(days=1))
     User.objects.filter(pk=alice.pk).update(is_active=False)
     assert_as_the_fields_say(DeviceSerializer(), alice.devices.with_state().get())
+
+
+def test_pair(alice):
+    pair = flows.log_in(alice, Client(ip_address="203.0.113.9", user_agent=FIREFOX))
+    said = PairSerializer().to_representation(pair)
+
+    expected = PairSerializer(context={"current": pair.device})
+    assert said == serializers.Serializer.to_representation(expected, pair)
+    assert list(said) == list(expected.fields)
 
 
 def test_serializer_with_more_fields_says_them_too(alice):
