@@ -25,7 +25,7 @@ def limits() -> Finding:
             asked = "SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)"
             found = dict(server.execute(asked, [list(LIMITS)]).fetchall())
     except OperationalError as error:
-        hint = "A pooler must let the options pass, see docs/operations.md."
+        hint = "A pooler may refuse the options. See PgBouncer in docs/operations.md."
         return Finding(ERROR, f"A web server cannot connect. {told(error)}", hint)
     unbounded = [name for name in LIMITS if not 0 < found[name] <= LONGEST]
     if not unbounded:

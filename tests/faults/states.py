@@ -233,6 +233,12 @@ def pgbouncer_drops_the_limits(site):
         yield
 
 
+@state("limits", ERROR, "cannot connect", database=POSTGRESQL)
+def pgbouncer_refuses_the_options(site):
+    with pgbouncer(site, "session", ignored="extra_float_digits"):
+        yield
+
+
 @state("pooling", ERROR, "prepared statement", database=POSTGRESQL)
 def pgbouncer_forgets_prepared_statements(site):
     with pgbouncer(site, "transaction"):
@@ -315,8 +321,8 @@ def as_superuser(statement):
 
 
 @contextmanager
-def pgbouncer(site, mode):
-    """A pooler before the database that drops the options, as old instructions have it."""
+def pgbouncer(site, mode, ignored="options"):
+    """A pooler before the database that drops the options, or refuses them."""
     if not PGBOUNCER:
         pytest.skip("PgBouncer is not installed")
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -328,7 +334,7 @@ def pgbouncer(site, mode):
         f"[databases]\n* = host={server.hostname} port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = plain\nauth_file = {users}\n"
-        f"pool_mode = {mode}\nignore_startup_parameters = options,extra_float_digits\n"
+        f"pool_mode = {mode}\nignore_startup_parameters = {ignored}\n"
     )
     _open(site.folder)
     options = {"user": "nobody"} if is_root else {}

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from config.tests.processes import database_url
 from tests.faults.sites import Site
-from tests.faults.states import ANY, STATES
+from tests.faults.states import ANY, STATES, pgbouncer
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +85,17 @@ def test_broken_state_is_found(site, state):
     assert state.words in found["message"]
     assert found["hint"]
     assert code == (1 if "error" in {row["level"] for row in rows} else 0)
+
+
+def test_limits_of_the_database_hold_behind_pgbouncer(site):
+    """What docs/operations.md says to do about the options that PgBouncer drops."""
+    if site.is_sqlite:
+        pytest.skip("SQLite has no pooler")
+    for limit in ("statement_timeout = '20s'", "lock_timeout = '10s'"):
+        site.server(f'ALTER DATABASE "{site.name}" SET {limit}')
+    with pgbouncer(site, "session"):
+        rows, _ = examine(site)
+    assert [row for row in rows if row["level"] != "ok"] == []
 
 
 def test_everything_broken_at_once(site):
