@@ -27,6 +27,7 @@ from tokens.models import IssuedToken
 
 logger = logging.getLogger(__name__)
 DIRECTORY = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+APPS = ("accounts", "config", "tokens")
 FILE_SIZE = 1 << 16  # bytes; the library's own, enough for several hundred series
 _held: list[IO[str]] = []  # the locks of this process
 
@@ -144,9 +145,15 @@ def _count_reuse() -> None:
 
 def count_events() -> None:
     """Count the lines of the apps from now on, also those that are too everyday to be printed."""
-    for app in ("accounts", "config", "tokens"):
+    for app in APPS:
         logging.getLogger(app).setLevel(logging.DEBUG)
         logging.getLogger(app).addHandler(Counting())
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_printed)
+
+
+def is_printed(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.INFO or record.name.partition(".")[0] not in APPS
 
 
 @sync_and_async_middleware

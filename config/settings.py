@@ -293,7 +293,6 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "level": "INFO",  # below are lines that are only counted, if METRICS_PORT is set
             "formatter": "plain" if DEBUG else "json",
             "filters": ["sparing"],
         },
