@@ -70,9 +70,10 @@ def _without_traces(device: IssuedToken) -> dict[str, Any]:
 
 
 def _label(device: IssuedToken, user_agent: str) -> str:
+    """The label of a user agent of this row. "" stays "", because it says that there was none."""
     if user_agent == device.user_agent:
         return user_agent and device.label
-    return client_name(user_agent)
+    return user_agent and client_name(user_agent)
 
 
 def _network_in(match: re.Match[str]) -> str:

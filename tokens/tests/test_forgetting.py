@@ -161,9 +161,13 @@ def test_addresses_become_networks_and_user_agents_labels(alice):
 
 
 def test_what_is_unknown_stays_unknown(alice):
-    [device] = make_devices(alice, 1, idle_at=timezone.now() - 8 * DAY)
+    ended = timezone.now() - 8 * DAY
+    [device] = make_devices(alice, 1, idle_at=ended)
+    never_refreshed = traced(alice, idle_at=ended, rotated_ip=None, rotated_user_agent="")
     purge()
     assert set(traces(device).values()) == {None, ""}
+    assert traces(never_refreshed)["rotated_user_agent"] == ""
+    assert traces(never_refreshed)["rotated_ip"] is None
 
 
 def test_name_of_another_client_stays_as_it_is(alice):
