@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.conf import settings
 from django.db import router, transaction
 
 from accounts import compiled, throttling
+from accounts.compiled import Parameter
 from accounts.models import Throttle, User
 from accounts.text import clean_text
 from accounts.throttling import TooManyAttempts
@@ -16,9 +18,16 @@ from tokens.client import Client, is_near
 from tokens.flows.locking import lock_login, lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.pairs import Pair, access_token_of, pair_of
-from tokens.models import NAME_LENGTH, IssuedToken, State, idle_timeout, lifetime
+from tokens.models import (
+    NAME_LENGTH,
+    IssuedToken,
+    IssuedTokenQuerySet,
+    State,
+    idle_timeout,
+    lifetime,
+)
 from tokens.places import locate
-from tokens.statements import HOUR, Others, look_at_devices
+from tokens.statements import HOUR, DevicesOf, Others, look_at_devices, update_if
 from tokens.user_agents import DeviceType, parse_user_agent
 
 MAX_LOGINS_PER_HOUR = 60  # of one account; scripts use `issue_token` instead
@@ -114,7 +123,7 @@ def _add_device(
         raise TooManyAttempts(Throttle.Kind.ACCOUNT, others.first_recent + HOUR - now)
     excess = others.live - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
-        _make_room(device, excess)
+        _make_room(device, others.live, excess)
     compiled.insert(router.db_for_write(IssuedToken), device)
     device.now, device.state = now, State.LIVE
     return device, others
@@ -157,24 +166,31 @@ def _new_device(
     )
 
 
-def _make_room(new: IssuedToken, excess: int) -> None:
-    """End `excess` live devices of the user, to make room for the new one.
+def _make_room(new: IssuedToken, live: int, excess: int) -> None:
+    """End `excess` of the `live` devices of the user, to make room for the new one.
 
     Devices of the same client and network end first, the least recently seen of them first: so a
     script that signs in again and again ends its own. Then those end that were never used after
     their sign-in, then the least recently seen.
     """
-    live = sorted(new.user.devices.live(), key=lambda device: _worth(device, new))
-    ending = live[:excess]
-    devices = new.user.devices.filter(pk__in=[device.pk for device in ending])
-    ended = devices.revoke(reason=Reason.LIMIT)
+    devices = DevicesOf(new.user_id, State.LIVE, None)[0:live]
+    ending = sorted(devices, key=lambda device: _worth(device, new))[:excess]
+    revoked = {"revoked_at": new.created_at, "revoked_reason": Reason.LIMIT.value}
+    in_order = sorted(ending, key=attrgetter("id"))  # as all code that ends several
+    ended = sum([update_if(_not_revoked, device, revoked) for device in in_order])
     log_revocation(ended, Reason.LIMIT, user=new.user)
     notices.tell_of_limit(new.user, ending)
+
+
+def _not_revoked() -> IssuedTokenQuerySet:
+    return IssuedToken.objects.filter(id=Parameter("id"), revoked_at=None)
 
 
 def _worth(device: IssuedToken, new: IssuedToken) -> tuple[bool, bool, datetime]:
     """Sorts the devices that are missed least to the front."""
     is_same_client = (device.browser, device.os) == (new.browser, new.os)
-    is_here = any(is_near(ip, new.ip_address) for ip in (device.ip_address, device.last_ip))
+    is_own = is_same_client and any(
+        is_near(ip, new.ip_address) for ip in (device.ip_address, device.last_ip)
+    )
     is_used = device.confirmed or device.generation > 1
-    return not (is_same_client and is_here), is_used, device.last_seen_at
+    return not is_own, is_used, device.last_seen_at
