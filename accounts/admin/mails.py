@@ -6,6 +6,7 @@ from django.template.defaultfilters import pluralize
 from accounts.admin.lists import ReadOnlyAdmin
 from accounts.admin.times import moment
 from accounts.models import QueuedMail, User
+from accounts.templatetags.times import exact
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class QueuedMailAdmin(ReadOnlyAdmin):
         "shown_person",
         moment("happened_at", "waiting since"),
         "attempts",
-        moment("not_before", "next attempt"),
+        "next_attempt",
         "shown_state",
         "error",
     ]
@@ -38,15 +39,7 @@ class QueuedMailAdmin(ReadOnlyAdmin):
     list_select_related = ["person"]
     search_fields = ["person"]  # shows the search box; `get_search_results` does the search
     search_help_text = "Username or verified email address, in full"
-    fields = [
-        "kind",
-        "shown_person",
-        moment("happened_at", "waiting since"),
-        "attempts",
-        moment("not_before", "next attempt"),
-        "shown_state",
-        "error",
-    ]
+    fields = list_display
     actions = ["retry"]
 
     def get_search_results(self, request, queryset, search_term):
@@ -67,6 +60,10 @@ class QueuedMailAdmin(ReadOnlyAdmin):
     @admin.display(description="person")
     def shown_person(self, queued):
         return queued.person or queued.username or "nobody"
+
+    @admin.display(description="next attempt")
+    def next_attempt(self, queued):
+        return "none" if queued.given_up_at else exact(queued.not_before)
 
     @admin.display(description="state")
     def shown_state(self, queued):
