@@ -52,6 +52,10 @@ class Site(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 100  # with the default of 5, connections at the same time get lost
+
+
 @pytest.fixture
 def site(settings, tmp_path):
     """A server whose `pages` a test changes; `door` leads there. Its settings are right for it."""
@@ -59,7 +63,7 @@ def site(settings, tmp_path):
     class Handler(Site):
         pages, seen = {}, []
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     server.pages, server.seen, server.daemon_threads = Handler.pages, Handler.seen, True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
