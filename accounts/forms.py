@@ -75,6 +75,7 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
         is_valid, user = super().is_valid(), self.get_user()
         if not is_valid and user and user.attempt:
             user.attempt.succeed()
+            user.attempt = None
         return is_valid
 
 

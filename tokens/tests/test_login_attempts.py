@@ -125,6 +125,7 @@ def test_form_that_is_not_valid_after_a_right_password_decides_it(alice, rf):
     form = Refusing(rf.post("/"), {"username": "alice", "password": PASSWORD})
 
     assert not form.is_valid()
+    assert form.get_user().attempt is None
     assert counts() == []
 
 
