@@ -80,8 +80,9 @@ class HeadersMiddleware(MiddlewareMixin):
 
     def process_response(self, request, response):
         response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
+        if "X-Content-Type-Options" not in response.headers:  # SecurityMiddleware has not seen it
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers.setdefault("Referrer-Policy", settings.SECURE_REFERRER_POLICY)
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug page
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response
