@@ -131,6 +131,7 @@ LONG = "a" * 5000
 TABLE = {
     **{name: whole_number() for name in NUMBERS.split()},
     "REFRESH_GRACE": whole_number(zero=("0", "It turns the grace off.")),
+    "METRICS_PORT": whole_number(empty=("", "There are no metrics.")),
     "DEBUG": switch(OFF),
     "SIGNUP_OPEN": switch(OFF),
     "SECURE_SSL_REDIRECT": switch("config.W006"),
@@ -340,6 +341,7 @@ BOUNDS = {
     "LOGIN_MAX_DELAY": (1, DAY),
     "MAX_CONCURRENT_HASHES": (1, 64),
     "PASSWORD_MIN_LENGTH": (8, 256),
+    "METRICS_PORT": (1024, 65_535),
 }
 
 
