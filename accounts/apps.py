@@ -1,7 +1,7 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
-from accounts.built_in_roles import create_built_in_roles
+from accounts.built_in_roles import note_permissions, update_built_in_roles
 
 
 class AccountsConfig(AppConfig):
@@ -24,4 +24,5 @@ class AccountsConfig(AppConfig):
         # kinds of mails.
         from accounts import checks, receivers, reset, verification  # noqa: F401
 
-        post_migrate.connect(create_built_in_roles, dispatch_uid="accounts.built_in_roles")
+        pre_migrate.connect(note_permissions)
+        post_migrate.connect(update_built_in_roles)

@@ -3,6 +3,8 @@
 The apps declare what the built-in roles may do at first.
 """
 
+from typing import Any
+
 from django.apps import apps as global_apps
 
 BUILT_IN = {
@@ -13,31 +15,41 @@ BUILT_IN = {
 # The names that views ask for with `HasRole`. Only a superuser gives a role one of them.
 ASKED_FOR: set[str] = set()
 
+# The labels of the permissions that there were before this `migrate`, by database.
+_noted: dict[str, set[str]] = {}
 
-def create_built_in_roles(using, apps=global_apps, **kwargs):
-    """Create each missing built-in role, once all its permissions exist. Called by `post_migrate`.
+
+def note_permissions(using, apps=global_apps, **kwargs):
+    """Note which permissions there are before new ones are made. Called by `pre_migrate`."""
+    try:
+        _noted[using] = set(_permissions(using, apps))
+    except LookupError:  # the first migrate: there is no table yet
+        _noted[using] = set()
+
+
+def update_built_in_roles(using, apps=global_apps, **kwargs):
+    """Create each missing built-in role, and give the others what is new. Called by `post_migrate`.
+
+    A role that exists keeps the permissions that staff gave it. It gets a declared permission once,
+    in the `migrate` that creates the permission.
 
     Django sends that signal for each app in turn, and creates the app's permissions at that time.
-    So an early call finds some permissions missing, and leaves the role to a later call. A role
-    that exists keeps the permissions that staff gave it.
+    So an early call finds some permissions missing, and leaves them to a later call.
     """
     try:
         Role = apps.get_model("accounts", "Role")
-        Permission = apps.get_model("auth", "Permission")
+        permissions = _permissions(using, apps)
     except LookupError:  # the database is migrated back to before these models
         return
     for name, description in BUILT_IN.items():
-        if Role.objects.using(using).filter(name=name).exists():
-            continue
         labels = declared_permissions(name)
-        permissions = [
-            permission
-            for permission in Permission.objects.using(using).select_related("content_type")
-            if f"{permission.content_type.app_label}.{permission.codename}" in labels
-        ]
-        if len(permissions) == len(labels):
+        role = Role.objects.using(using).filter(name=name).first()
+        if role:
+            new = labels - _noted.get(using, labels)
+            role.permissions.add(*(permissions[label] for label in new & permissions.keys()))
+        elif labels <= permissions.keys():
             role = Role.objects.using(using).create(name=name, description=description)
-            role.permissions.set(permissions)
+            role.permissions.set(permissions[label] for label in labels)
 
 
 def declared_permissions(role: str) -> set[str]:
@@ -49,3 +61,9 @@ def declared_permissions(role: str) -> set[str]:
     for config in global_apps.get_app_configs():
         found.update(getattr(config, "role_permissions", {}).get(role, ()))
     return found
+
+
+def _permissions(using: str, apps: Any) -> dict[str, Any]:
+    """All permissions by label ("app.codename")."""
+    found = apps.get_model("auth", "Permission").objects.using(using).select_related("content_type")
+    return {f"{one.content_type.app_label}.{one.codename}": one for one in found}
