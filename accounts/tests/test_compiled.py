@@ -10,6 +10,7 @@ from django.db import connection, models
 
 from accounts import compiled
 from accounts.compiled import Parameter
+from accounts.inserting import insert
 
 
 class Reversed(models.CharField):
@@ -200,7 +201,7 @@ def test_insert_stores_what_the_orm_stores(given, values):
     saved, inserted = given(**values, parent=parent), given(**values, parent=parent)
     saved.save(force_insert=True)
 
-    compiled.insert("default", inserted)
+    insert("default", inserted)
 
     assert stored(inserted) == stored(saved)
     assert (inserted.created.date(), inserted.changed) == (saved.created.date(), saved.changed)
@@ -223,7 +224,7 @@ def test_insert_sends_the_signals_of_a_save_and_stores_what_they_set(given):
     models.signals.post_save.connect(after, sender=given)
     try:
         row = given()
-        compiled.insert("default", row)
+        insert("default", row)
         inserted, heard = heard, []
         given().save(force_insert=True)
     finally:
@@ -238,4 +239,4 @@ def test_insert_sends_the_signals_of_a_save_and_stores_what_they_set(given):
 @pytest.mark.parametrize("model", [Every, WithDefaultOfDatabase, Child])
 def test_insert_refuses_what_it_does_not_know_the_value_of(db, model):
     with pytest.raises(TypeError, match="no value before it is inserted"):
-        compiled.insert("default", model())
+        insert("default", model())

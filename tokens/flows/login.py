@@ -8,8 +8,9 @@ from operator import attrgetter
 from django.conf import settings
 from django.db import router, transaction
 
-from accounts import compiled, throttling
+from accounts import throttling
 from accounts.compiled import Parameter
+from accounts.inserting import insert
 from accounts.models import Throttle, User
 from accounts.text import clean_text
 from accounts.throttling import TooManyAttempts
@@ -124,7 +125,7 @@ def _add_device(
     excess = others.live - settings.MAX_DEVICES_PER_USER + 1
     if excess > 0:
         _make_room(device, others.live, excess)
-    compiled.insert(router.db_for_write(IssuedToken), device)
+    insert(router.db_for_write(IssuedToken), device)
     device.now, device.state = now, State.LIVE
     return device, others
 
