@@ -23,11 +23,18 @@ AS_IT_IS = {"sqlite": _AS_IT_IS, "postgresql": _AS_IT_IS | _OF_POSTGRESQL}
 
 
 def insert(alias: str, made: Model) -> None:
-    """Insert the row of a new instance, as `save(force_insert=True)` does, with its signals."""
+    """Insert the row of a new instance, as `save(force_insert=True)` does, with its signals.
+
+    `save()` itself inserts a row whose statement cannot be known beforehand.
+    """
     model, database, values = type(made), connections[alias], {}
+    compiled = _insert(alias, model)
+    if compiled is None:
+        made.save(force_insert=True, using=alias)
+        return
+    statement, fields = compiled
     times: dict[Any, Any] = {}  # most of a row are one time, and SQLite's are slow to write
     pre_save.send(model, instance=made, raw=False, using=alias, update_fields=None)
-    statement, fields = _insert(alias, model)
     for name, kind, as_it_is in fields:
         value = kind.pre_save(made, True) if as_it_is is None else made.__dict__[name]
         if as_it_is and (value is None or type(value) is as_it_is):
@@ -44,16 +51,16 @@ def insert(alias: str, made: Model) -> None:
 
 
 @functools.cache
-def _insert(alias: str, model: type[Model]) -> tuple[Statement, list[tuple[str, Any, Any]]]:
+def _insert(alias: str, model: type[Model]) -> tuple[Statement, list[tuple[str, Any, Any]]] | None:
     """An INSERT of all columns, and for each the attribute, the field and its type of AS_IT_IS.
 
-    Raise TypeError for a column whose value the database makes, and for a model with a parent.
+    None if the database makes the value of a column, and for a model with a parent.
     """
     fields: list[Any] = list(model._meta.concrete_fields)
     for kind in fields:
         is_given = not kind.generated and (kind.has_default() or not kind.has_db_default())
         if kind.model is not model or not is_given or isinstance(kind, AutoField):
-            raise TypeError(f"{kind} has no value before it is inserted: use save()")
+            return None
     quote = connections[alias].ops.quote_name
     columns = ", ".join(quote(kind.column) for kind in fields)
     places = ", ".join(f"%({kind.attname})s" for kind in fields)

@@ -236,7 +236,37 @@ def test_insert_sends_the_signals_of_a_save_and_stores_what_they_set(given):
     assert [name for name, _ in inserted] == ["pre_save", "post_save"]
 
 
-@pytest.mark.parametrize("model", [Every, WithDefaultOfDatabase, Child])
-def test_insert_refuses_what_it_does_not_know_the_value_of(db, model):
-    with pytest.raises(TypeError, match="no value before it is inserted"):
-        insert("default", model())
+@pytest.fixture
+def with_default(transactional_db):
+    with connection.schema_editor() as editor:
+        editor.create_model(WithDefaultOfDatabase)
+    yield WithDefaultOfDatabase
+    with connection.schema_editor() as editor:
+        editor.delete_model(WithDefaultOfDatabase)
+
+
+@pytest.fixture
+def child(given):
+    with connection.schema_editor() as editor:
+        editor.create_model(Child)
+    yield Child
+    with connection.schema_editor() as editor:
+        editor.delete_model(Child)
+
+
+def test_insert_leaves_a_default_of_the_database_to_it(with_default):
+    rows = [with_default(), with_default(word="own")]
+    for row in rows:
+        insert("default", row)
+
+    words = [with_default.objects.get(pk=row.pk).word for row in rows]
+    assert words == ["word", "own"]
+
+
+def test_insert_saves_what_else_the_database_makes(every, child):
+    computed, inherited = every(integer=7), child(char="a")
+    for row in (computed, inherited):
+        insert("default", row)
+
+    assert every.objects.get(pk=computed.pk).generated == 8
+    assert child.objects.get(pk=inherited.pk).char == "a"
