@@ -19,7 +19,7 @@ from django.urls import resolve
 from django.utils import timezone
 
 from accounts.built_in_roles import declared_permissions
-from accounts.models import Role, Throttle, User
+from accounts.models import QueuedMail, Role, Throttle, User
 from accounts.tests.admin import hidden, make_role, permission, stored_form
 from accounts.throttling import subjects
 from tests.plugins.guestlist import PASSWORD, make_user, revoke_shown, undone
@@ -162,7 +162,7 @@ def got_link(name):
 
 USERS, ROLES = "accounts/user/", "accounts/role/"
 DEVICES, ENTRIES = "tokens/issuedtoken/", "admin/logentry/"
-LOCKS = "accounts/throttle/"
+LOCKS, MAILS = "accounts/throttle/", "accounts/queuedmail/"
 CAROL = {"username": "carol", "email": "carol@example.org"}
 CHOSEN = {"password1": "a sentence by staff", "password2": "a sentence by staff"}
 DELETE = fields(post="yes")
@@ -374,6 +374,31 @@ TABLE = [
           action("lift", "boss_phone_lock"), is_gone("boss_phone_lock"), asks=True),
     *post(LOCKS,                                "no      leads   leads   leads   leads",
           action("delete_selected", "lock", post="yes"), asks=True),
+
+    # Mails that are not sent
+    *get(MAILS,                                 "no      no      page    page    page"),
+    *post(MAILS,                                "no      no      page    page    page",
+          fields(), asks=True),
+    *get(MAILS + "add/",                        "no      no      no      no      no"),
+    *post(MAILS + "add/",                       "no      no      no      no      no",
+          fields(kind="revoked", attempts=0), asks=True),
+    *get(MAILS + "{mail}/",                     "leads   leads   leads   leads   leads"),
+    *post(MAILS + "{mail}/",                    "leads   leads   leads   leads   leads", fields()),
+    *get(MAILS + "{mail}/change/",              "no      no      page    page    page"),
+    *post(MAILS + "{mail}/change/",             "no      no      no      no      no",
+          fields(attempts=0), asks=True),
+    *get(MAILS + "{mail}/delete/",              "no      no      no      no      no"),
+    *post(MAILS + "{mail}/delete/",             "no      no      no      no      no",
+          DELETE, asks=True),
+    *get(MAILS + "{mail}/history/",             "no      no      page    page    page"),
+    *post(MAILS + "{mail}/history/",            "no      no      page    page    page",
+          fields(), asks=True),
+    *post(MAILS,                                "no      no      done    done    done",
+          action("retry", "mail"), is_now("mail", given_up_at=None), asks=True),
+    *post(MAILS,                                "no      no      leads   leads   leads",
+          action("delete_selected", "mail", post="yes"), asks=True),
+
+    # Locks of one user
     *get(USERS + "{alice}/lift/",               "no      page    page    page    page"),
     *get(USERS + "{boss}/lift/",                "no      no      no      no      page"),
     *post(USERS + "{alice}/lift/",              "no      done    done    done    done",
@@ -508,6 +533,9 @@ def world(api, browser, alice, support, manager, root, age):
         laptop=api(alice, REMOTE_ADDR="192.0.2.1").device,
         auditor_phone=api(auditor, **thieves).device,
         boss_phone=boss_phone,
+        mail=QueuedMail.objects.create(
+            kind="revoked", person=alice, error="SMTPDataError 554", given_up_at=timezone.now()
+        ),
         lock=lock_on("reset", subjects.subject_of_user(alice)),
         boss_lock=lock_on("reset", subjects.subject_of_user(boss)),
         boss_phone_lock=lock_on("password", subjects.subject_of_device(boss_phone.pk)),
@@ -553,9 +581,10 @@ def contents():
     )
     entries = LogEntry.objects.filter(user__username="scribe").values_list()
     locks = Throttle.objects.filter(count=7).order_by("pk").values_list("pk", "locked_until")
+    mails = QueuedMail.objects.exclude(error="").values_list("pk", "given_up_at")
     given = User.roles.through.objects.order_by("pk").values_list()
     own = User.user_permissions.through.objects.order_by("pk").values_list()
-    return [list(rows) for rows in (users, roles, devices, entries, locks, given, own)]
+    return [list(rows) for rows in (users, roles, devices, entries, locks, mails, given, own)]
 
 
 def send(row, page, data, world):

@@ -143,7 +143,6 @@ def test_refusals_at_once_are_counted_once(api, alice, meanwhile):
 @pytest.mark.parametrize(
     "act",
     [
-        lambda phone, staff: phone.log_in(phone.device.user),
         lambda phone, staff: phone.post("logout/others"),
         lambda phone, staff: phone.post("logout/all"),
         lambda phone, staff: phone.post("reauthenticate", {"password": PASSWORD}),
@@ -164,6 +163,20 @@ def test_whoever_ends_or_adds_devices_locks_the_user(api, alice, support, act):
     ]
     assert re.search(rf'WHERE .*"accounts_user"."id" = \(?{alice.pk}\b', lock)
     assert lock.endswith("FOR NO KEY UPDATE")
+
+
+def test_whoever_logs_in_locks_the_user_before_anything_is_written(api, alice):
+    """By an UPDATE of no key, which takes the same lock."""
+    phone = api(alice)
+    with CaptureQueriesContext(connection) as queries:
+        phone.log_in(alice)
+
+    wrote = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
+    count, lock, device = wrote[:3]
+    assert count.startswith("INSERT INTO accounts_throttle")
+    assert lock.startswith('UPDATE "accounts_user" SET "last_login" = ')
+    assert re.search(rf'WHERE .*"accounts_user"."id" = \(?{alice.pk}\b', lock)
+    assert device.startswith('INSERT INTO "tokens_issuedtoken"')
 
 
 # Other devices

@@ -103,8 +103,9 @@ def clock(db):
 
 
 def forget_statements():
-    for statements in (compiled.select, compiled.update, compiled.count):
-        statements.cache_clear()
+    for statements in vars(compiled).values():
+        if hasattr(statements, "cache_clear"):
+            statements.cache_clear()
 
 
 # The rules
@@ -281,9 +282,10 @@ class HonestClients(RuleBasedStateMachine):
                 answer = refusal.code
         for failure in failures:
             raise failure
-        # A reuse also makes the account forget the networks that it knows.
-        forgets = {"DELETE"} if answer == "refresh_invalid" or crossed else set()
-        assert set(statements) <= {"SELECT", "UPDATE", *forgets}
+        # A reuse queues a mail with its end, and makes the account forget the networks it knows.
+        more = {"SAVEPOINT", "INSERT", "RELEASE", "DELETE"}
+        may_be_reuse = answer == "refresh_invalid" or crossed
+        assert set(statements) <= {"SELECT", "UPDATE", *(more if may_be_reuse else ())}
         self.writes = statements.count("UPDATE")
         assert self.writes <= 1 + bool(crossed)
         return answer, bool(crossed)
