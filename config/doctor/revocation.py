@@ -79,7 +79,7 @@ def address(door: FrontDoor, made: Trial) -> Finding:
     if seen in (None, MADE_UP):
         return _not_seen(seen, own)
     if seen == own:
-        return Finding(OK, f"The server saw {own}, which is the address of this machine.")
+        return _own(own)
     if is_trusted(seen, settings.TRUSTED_PROXIES):
         hint = "Let the proxy send X-Forwarded-For."
         return Finding(ERROR, f"The server saw {seen}, a proxy of TRUSTED_PROXIES.", hint)
@@ -89,14 +89,26 @@ def address(door: FrontDoor, made: Trial) -> Finding:
     return Finding(WARNING, message, "If that is a proxy, name it in TRUSTED_PROXIES.")
 
 
+def _own(address: str) -> Finding:
+    """What it means that the server saw the address that this machine has, or a proxy on it."""
+    message = f"The server saw {address}, which is the address of this machine"
+    if ip_address(address).is_loopback or is_trusted(address, settings.TRUSTED_PROXIES):
+        hint = (
+            "If one stands in front, name it in TRUSTED_PROXIES, and let it send X-Forwarded-For. "
+            "To be sure, ask from another machine."
+        )
+        return Finding(WARNING, f"{message}, or of a proxy on it.", hint)
+    return Finding(OK, f"{message}.")
+
+
 def _not_seen(seen: str | None, own: str) -> Finding:
     """What it means that the server saw no address, or the one that is made up."""
     if seen is None:
         hint = "Let the server listen on TCP: a Unix socket has no address."
         return Finding(ERROR, "The server saw no address.", hint)
     if is_trusted(own, settings.TRUSTED_PROXIES):
-        hint = "Ask from a machine that is not a proxy."
-        return Finding(WARNING, "This machine is in TRUSTED_PROXIES, so its word counts.", hint)
+        message = f"The server believes {own}, because it is a trusted proxy."
+        return Finding(OK, message, "From another machine, doctor tells what clients can claim.")
     hint = "Name only proxies in TRUSTED_PROXIES, and let them add to X-Forwarded-For."
     return Finding(ERROR, "A client that claims another address is believed.", hint)
 

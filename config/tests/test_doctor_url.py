@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx
@@ -490,7 +491,7 @@ def test_no_request_is_accepted_that_starts_after_the_revocation(alice, workers)
     assert (figures["refused"], figures["accepted_after"], figures["connections"]) == (200, 0, 16)
     assert figures["accepted_before"] >= 16
     assert found["url address"].message == (
-        "The server saw 127.0.0.1, which is the address of this machine."
+        "The server saw 127.0.0.1, which is the address of this machine, or of a proxy on it."
     )
     [device] = IssuedToken.objects.with_state()
     assert (device.user, device.name) == (alice, "doctor --revocation")
@@ -574,18 +575,17 @@ def test_no_device_is_made_for_an_inactive_or_unknown_user(site, alice):
 @pytest.mark.parametrize(
     ("seen", "trusted", "level", "words"),
     [
-        ("127.0.0.1", [], "ok", "the address of this machine"),
+        ("127.0.0.1", [], "warning", "or of a proxy on it"),
+        ("127.0.0.1", ["127.0.0.1"], "warning", "or of a proxy on it"),
         ("8.8.8.8", [], "ok", "8.8.8.8"),
         ("10.0.0.1", [], "warning", "10.0.0.1"),
         ("10.0.0.1", ["10.0.0.0/8"], "error", "a proxy of TRUSTED_PROXIES"),
         (revocation.MADE_UP, [], "error", "claims another address is believed"),
-        (revocation.MADE_UP, ["127.0.0.1"], "warning", "its word counts"),
+        (revocation.MADE_UP, ["127.0.0.1"], "ok", "it is a trusted proxy"),
         (None, [], "error", "no address"),
     ],
 )
 def test_address_that_the_server_saw(site, alice, settings, seen, trusted, level, words):
-    from ipaddress import ip_network
-
     settings.TRUSTED_PROXIES = [ip_network(one) for one in trusted]
     site.pages["/api/v1/me"] = (200, [], b"{}")
     with revocation.trial(alice) as made:
@@ -594,6 +594,15 @@ def test_address_that_the_server_saw(site, alice, settings, seen, trusted, level
     assert (found.level, words in found.message) == (level, True)
     _, headers = site.seen[-1]
     assert headers["X-Forwarded-For"] == revocation.MADE_UP
+
+
+@pytest.mark.parametrize(
+    ("trusted", "level"), [([], "ok"), (["10.0.0.0/8"], "warning")], ids=["client", "proxy"]
+)
+def test_address_of_this_machine_in_its_network(settings, trusted, level):
+    """A proxy on this machine that forwards no address looks like this machine."""
+    settings.TRUSTED_PROXIES = [ip_network(one) for one in trusted]
+    assert revocation._own("10.0.0.5").level == level
 
 
 @pytest.fixture
