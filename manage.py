@@ -7,14 +7,15 @@ import sys
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
+from django.db import InterfaceError, InternalError, OperationalError
 from environs.exceptions import EnvError
 
 
 def main() -> None:
-    """Run the command. If it asks, and standard input has ended, say so in one sentence.
+    """Run the command. If the settings or the database cannot be used, say so in one sentence.
 
     What a terminal cannot show is escaped. A command whose reader has gone ends, and so does one
-    that is interrupted with Ctrl-C.
+    that is interrupted with Ctrl-C, or that asks after standard input has ended.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if sys.stdin is None:  # closed
@@ -32,6 +33,11 @@ def main() -> None:
         if settings.configured:
             raise
         refuse(str(error))
+    except (OperationalError, InterfaceError, InternalError) as error:  # away, or takes no writes
+        if "--traceback" in sys.argv:
+            raise
+        first_line = str(error).partition("\n")[0]
+        sys.exit(f"The database cannot be used: {first_line}")
     except BrokenPipeError:  # as `head` leaves it; Python would write a traceback when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

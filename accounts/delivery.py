@@ -91,6 +91,8 @@ def _deliver(pk: int, server: Any) -> None:
         _hang_up(server)
         _keep(queued, error)
         return
+    else:
+        logger.info("mail sent", extra=_named(queued))
     QueuedMail.objects.filter(pk=pk).delete()
 
 

@@ -6,6 +6,9 @@ import tempfile
 
 # Each worker makes its own application, because threads and connections do not survive a fork.
 preload_app = False
+# The site itself decides whose headers it believes (TRUSTED_PROXIES). gunicorn would take the word
+# of every program on this host for whether a request came by TLS.
+forwarded_allow_ips = ""
 
 
 def on_starting(server):

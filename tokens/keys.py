@@ -228,6 +228,10 @@ def read_signing_keys(
             raise ImproperlyConfigured(f"JWT_SIGNING_KEYS_FILE: {error}") from None
         except ValueError:
             raise ImproperlyConfigured("JWT_SIGNING_KEYS_FILE is not a file of text") from None
+        if not value.strip():
+            raise ImproperlyConfigured(
+                "JWT_SIGNING_KEYS_FILE is empty. Put the ring back that was in it before"
+            )
     if not value and development:
         value = development.signing_keys
     if not value:

@@ -54,6 +54,11 @@ class QueuedMailAdmin(ReadOnlyAdmin):
     def retry(self, request, queryset):
         mails = QueuedMail.objects.filter(pk__in=queryset.order_by().values("pk"))
         retried = mails.retry()
+        if not retried:
+            messages.warning(
+                request, "None of them was given up. The others are tried by themselves."
+            )
+            return
         logger.warning("mails retried", extra={"count": retried, "by": request.user.pk})
         messages.success(request, f"{retried} mail{pluralize(retried)} will be tried again.")
 

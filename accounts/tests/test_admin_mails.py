@@ -77,6 +77,17 @@ def test_mail_that_was_given_up_is_tried_again(browser, manager, given_up, caplo
     assert (line.count, line.by) == (1, manager.pk)
 
 
+def test_mail_that_waits_is_not_hurried(browser, manager, given_up, caplog):
+    """A worker may have it."""
+    QueuedMail.objects.update(given_up_at=None, attempts=3)
+
+    answer = retry(browser(manager), given_up)
+
+    assert "None was given up. The others are tried by themselves." in answer.content.decode()
+    assert QueuedMail.objects.get().attempts == 3
+    assert "mails retried" not in caplog.messages
+
+
 def test_trying_again_has_a_right_of_its_own(browser, given_up):
     reader = make_user("reader", is_staff=True)
     reader.user_permissions.add(Permission.objects.get(codename="view_queuedmail"))

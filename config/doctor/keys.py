@@ -43,7 +43,7 @@ def _advice(former: list[KeyUse], current: str) -> str:
     spare = [repr(use.key.kid) for use in former if use.need == 0]
     unknown = [repr(use.key.kid) for use in former if use.need is None]
     advice = {
-        f"Keep {', '.join(needed)}: removing it signs these devices out.": needed,
+        f"Keep {', '.join(needed)}: without it, these devices may be signed out.": needed,
         f"Remove {', '.join(spare)} on every host.": spare,
         f"Keep {', '.join(unknown)} until all that it signed has ended, or give {current!r} a "
         "use_from: when every host had begun to sign with it.": unknown,

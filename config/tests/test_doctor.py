@@ -286,7 +286,7 @@ def test_key_that_a_live_device_needs_is_kept(settings, api, alice, age):
     assert advice() == (
         "ok",
         "'old' is needed: 1 live device last issued under it. 'new' signs: 1 live device.",
-        "Keep 'old': removing it signs these devices out.",
+        "Keep 'old': without it, these devices may be signed out.",
     )
 
 

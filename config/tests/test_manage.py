@@ -98,3 +98,20 @@ def test_output_that_is_closed_is_no_fault(phone):
     done = run("list_devices", preexec_fn=lambda: os.close(1))
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+# Without a database
+
+
+@pytest.mark.parametrize("command", ["list_devices", "purge_devices", "migrate"])
+def test_command_says_in_a_sentence_that_the_database_is_away(command, monkeypatch):
+    away = "postgres://guestlist:a-secret-password@127.0.0.1:1/guestlist"
+    monkeypatch.setattr("config.tests.test_manage.database_url", lambda: away)
+
+    done = run(command)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("The database cannot be used: ")
+    assert "Traceback" not in done.stderr
+    assert "a-secret-password" not in done.stderr
+    assert "Traceback" in run(command, "--traceback").stderr

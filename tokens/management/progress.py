@@ -1,4 +1,3 @@
-import logging
 from collections.abc import Iterable
 
 from tqdm import tqdm
@@ -12,7 +11,7 @@ def add_up(counts: Iterable[int], *, total: int, hidden: bool = False) -> int:
     """
     done = 0
     with (
-        logging_redirect_tqdm([logging.getLogger("tokens")]),
+        logging_redirect_tqdm(),
         tqdm(total=total, unit=" devices", delay=1, leave=False, disable=hidden or None) as bar,
     ):
         for count in counts:

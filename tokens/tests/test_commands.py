@@ -426,7 +426,7 @@ def test_generate_signing_key_prints_a_key_that_signs(settings, args, alg):
     key = KeyRing([json.loads(out), *settings.JWT_SIGNING_KEYS]).signing_key(timezone.now())
     assert key.alg == alg
     assert key.verify(b"message", key.sign(b"message"))
-    assert err.startswith("For a new site: JWT_SIGNING_KEYS=")
+    assert err.startswith("For a new site, or in place of a stolen key: JWT_SIGNING_KEYS=")
 
 
 @pytest.mark.parametrize("alg", ["HS256", "EdDSA"])

@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tokens import flows, signing
-from tokens.keys import KeyRing, generate_signing_key, read_signing_keys
+from tokens.keys import DevelopmentKeys, KeyRing, generate_signing_key, read_signing_keys
 from tokens.models import IssuedToken
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
@@ -701,6 +701,15 @@ def test_keys_are_read_from_a_file(tmp_path):
     assert read_signing_keys("", path, None) == [OCT_KEY]
     with pytest.raises(ImproperlyConfigured, match="JWT_SIGNING_KEYS_FILE"):
         read_signing_keys("", tmp_path / "absent.json", None)
+
+
+def test_empty_file_of_keys_is_refused_also_in_development(tmp_path):
+    """A shell empties a file before the command that is to fill it fails."""
+    path = tmp_path / "keys.json"
+    path.write_text("\n")
+    for development in (None, DevelopmentKeys(tmp_path / ".dev-keys.json")):
+        with pytest.raises(ImproperlyConfigured, match="JWT_SIGNING_KEYS_FILE is empty. Put the"):
+            read_signing_keys("", path, development)
 
 
 @given(

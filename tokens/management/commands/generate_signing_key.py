@@ -11,8 +11,8 @@ from tokens.keys import KEY_TYPES, KeyRing, generate_signing_key
 from tokens.management.arguments import future
 
 HINT = (
-    'For a new site: JWT_SIGNING_KEYS={"keys": [<this key>]}. For a site that runs, print the '
-    "whole ring with --use-from, so that no host signs with a key that another one does not know."
+    'For a new site, or in place of a stolen key: JWT_SIGNING_KEYS={"keys": [<this key>]}. To '
+    "refuse nobody on a site that runs, print its ring with the new key in it, with --use-from."
 )
 RING_HINT = (
     "{kid!r} signs from {use_from:%Y-%m-%d %H:%M:%S} UTC on. Until then, put this ring into "
