@@ -32,6 +32,7 @@ MAILS = {
     "mails_waiting": ("waiting", "Queued mails that were not given up."),
     "mails_given_up": ("given_up", "Mails that could not be sent."),
     "mail_oldest_seconds": ("oldest", "For how long the oldest mail has been due."),
+    "mail_age_seconds": ("age", "How long ago the event of the oldest mail that waits was."),
 }
 
 

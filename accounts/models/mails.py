@@ -46,15 +46,20 @@ class QueuedMailQuerySet(ReadsPrimary, models.QuerySet["QueuedMail"]):
         return self.filter(happened_at__lt=Now() - KEPT_FOR)
 
     def figures(self) -> dict[str, float]:
-        """How many mails are `waiting` and `given_up`. `oldest`: seconds that one has been due."""
+        """How many mails are `waiting` and `given_up`, and seconds of those that wait.
+
+        `oldest`: for how long one has been due. `age`: how long ago the event of one was.
+        """
         waiting = models.Q(given_up_at=None)
         found = self.aggregate(
             waiting=models.Count("pk", filter=waiting),
             given_up=models.Count("pk", filter=~waiting),
             oldest=models.Max(Now() - models.F("not_before"), filter=waiting),
+            age=models.Max(Now() - models.F("happened_at"), filter=waiting),
         )
-        oldest = found["oldest"] or timedelta(0)
-        return {**found, "oldest": max(oldest.total_seconds(), 0.0)}
+        for name in ("oldest", "age"):
+            found[name] = max((found[name] or timedelta(0)).total_seconds(), 0.0)
+        return found
 
 
 class QueuedMail(models.Model):

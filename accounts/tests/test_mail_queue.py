@@ -68,25 +68,28 @@ def queue(**values):
 
 
 def test_figures_of_an_empty_queue():
-    assert QueuedMail.objects.figures() == {"waiting": 0, "given_up": 0, "oldest": 0.0}
+    figures = {"waiting": 0, "given_up": 0, "oldest": 0.0, "age": 0.0}
+    assert QueuedMail.objects.figures() == figures
 
 
 def test_figures_count_what_waits_and_what_was_given_up(django_assert_num_queries):
-    queue(not_before=Now() + timedelta(hours=1))
+    queue(not_before=Now() + timedelta(hours=1), happened_at=Now() - timedelta(minutes=50))
     queue(not_before=Now() - timedelta(minutes=5))
-    queue(not_before=Now() - timedelta(days=1), given_up_at=Now())
+    long_ago = Now() - timedelta(days=1)
+    queue(not_before=long_ago, happened_at=long_ago, given_up_at=Now())
 
     with django_assert_num_queries(1):
         figures = QueuedMail.objects.figures()
 
     assert (figures["waiting"], figures["given_up"]) == (2, 1)
-    assert figures["oldest"] >= 300
+    assert 300 <= figures["oldest"] < 3000 <= figures["age"] < 86_400
 
 
 def test_figures_of_mails_that_are_not_due_yet():
-    queue(not_before=Now() + timedelta(hours=1))
+    queue(not_before=Now() + timedelta(hours=1), happened_at=Now() + timedelta(hours=1))
 
-    assert QueuedMail.objects.figures() == {"waiting": 1, "given_up": 0, "oldest": 0.0}
+    figures = {"waiting": 1, "given_up": 0, "oldest": 0.0, "age": 0.0}
+    assert QueuedMail.objects.figures() == figures
 
 
 def test_mail_waits_for_the_worker_and_is_gone_once_it_is_sent(alice, mailoutbox):

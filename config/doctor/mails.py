@@ -5,6 +5,7 @@ from accounts.models import QueuedMail
 from config.doctor.findings import ERROR, OK, WARNING, Finding
 
 LATE, FAR_TOO_LATE = 5 * 60, 60 * 60  # seconds that a mail has been due
+OLD = 30 * 60  # seconds since the event of a mail that waits
 
 
 def server() -> Finding:
@@ -32,6 +33,9 @@ def queue() -> Finding:
         return Finding(
             level, message, "Run send_mails all the time (deploy/guestlist-mail.service)."
         )
+    if figures["age"] > OLD:  # it is not late, so it has been tried
+        message += f" One has been tried for {figures['age'] / 60:.0f} min and is not sent."
+        return Finding(WARNING, message, "Look at the log of send_mails, and at the mail server.")
     if given_up:
         return Finding(WARNING, message, "See Queued mails in the admin.")
     return Finding(OK, message)

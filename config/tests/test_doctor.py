@@ -200,6 +200,22 @@ def test_queue_of_mails_that_nobody_works_at(root, minutes, level):
     assert failed == (level == "error")
 
 
+@pytest.mark.parametrize(("minutes", "level"), [(29, "ok"), (31, "warning")])
+def test_mail_that_is_tried_again_and_again(root, minutes, level):
+    happened = Now() - timedelta(minutes=minutes)
+    next_attempt = Now() + timedelta(minutes=15)
+    QueuedMail.objects.create(
+        kind="revoked", person=root, happened_at=happened, not_before=next_attempt, attempts=7
+    )
+
+    found, failed = examine()
+
+    assert not failed
+    assert found["mail queue"][0] == level
+    said = "One has been tried for 31 min and is not sent."
+    assert (said in found["mail queue"][1]) == (level == "warning")
+
+
 def test_mail_that_was_given_up_is_a_warning(root):
     QueuedMail.objects.create(kind="revoked", person=root, given_up_at=Now())
 

@@ -60,6 +60,7 @@ def test_rows_are_those_that_the_purge_counted(api, alice, bob):
         "mails_waiting{}": 0,
         "mails_given_up{}": 0,
         "mail_oldest_seconds{}": 0,
+        "mail_age_seconds{}": 0,
     }
 
 
