@@ -79,6 +79,7 @@ OFFLINE = {
     "static files",
 }
 NOT_EXAMINED = Finding(WARNING, "Not examined, because the database does not answer.")
+NOT_MIGRATED = Finding(WARNING, "Not examined, because migrations are missing.")
 QUERY_CANCELED = "57014"  # of PostgreSQL
 TOO_SLOW = Finding(
     WARNING,
@@ -101,7 +102,9 @@ def examine_all() -> dict[str, Finding]:
         elif findings["database"].level == ERROR:
             findings[name] = NOT_EXAMINED
         else:
-            findings[name] = examine(look, only_reading)
+            migrations = findings.get("migrations")
+            is_behind = migrations is not None and migrations.level == ERROR
+            findings[name] = examine(look, only_reading, is_behind=is_behind)
     return findings
 
 
@@ -132,13 +135,21 @@ def measure_revocation(door: FrontDoor, username: str) -> dict[str, Finding]:
 
 
 def examine(
-    look: Callable[[], Finding], around: Callable[[], AbstractContextManager[None]] = nullcontext
+    look: Callable[[], Finding],
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    *,
+    is_behind: bool = False,
 ) -> Finding:
-    """Return what a check finds within `around`. A check that raises is an error too."""
+    """Return what a check finds within `around`. A check that raises is an error too.
+
+    But if the database `is_behind` the migrations, no check can read what they have yet to make.
+    """
     try:
         with deadline(LOOK), around():
             return look()
     except Exception as error:
         if getattr(error.__cause__, "sqlstate", "") == QUERY_CANCELED:
             return TOO_SLOW
+        if is_behind and database.lacks_what_is_read(error):
+            return NOT_MIGRATED
         return Finding(ERROR, told(error))

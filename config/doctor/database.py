@@ -7,6 +7,7 @@ from django.db.migrations.executor import MigrationExecutor
 from config.doctor.findings import ERROR, OK, Finding, told
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
+MISSING = {"42P01", "42703"}  # what PostgreSQL says: undefined table, undefined column
 # Each table with a privilege on it that the role of the site lacks.
 MISSING_PRIVILEGES = """
 SELECT named, privilege
@@ -66,6 +67,13 @@ def writes() -> Finding:
     """Whether the site could write. Nothing is written."""
     refused = _sqlite_refuses() if connection.vendor == "sqlite" else _postgresql_refuses()
     return refused or Finding(OK, "It can be written to.")
+
+
+def lacks_what_is_read(error: Exception) -> bool:
+    """Whether it says that a table or a column is not there."""
+    if connection.vendor == "sqlite":
+        return str(error).startswith(("no such table", "no such column"))
+    return getattr(error.__cause__, "sqlstate", "") in MISSING
 
 
 def ask(sql: str) -> object:

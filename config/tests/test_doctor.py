@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import socketserver
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from django.utils import timezone
 
 from accounts.models import QueuedMail, User
 from config.doctor import CHECKS, OFFLINE, database, devices, files, keys
+from config.tests.processes import BASE_DIR
 from tokens.keys import generate_signing_key
 from tokens.models import Figure, IssuedToken
 
@@ -105,6 +109,41 @@ def test_each_line_says_what_to_do(root):
 def without_migration(settings, root):
     applied = MigrationRecorder(connection).migration_qs.filter(app="tokens")
     applied.latest("name").delete()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE accounts_queuedmail",
+        "ALTER TABLE accounts_queuedmail RENAME COLUMN given_up_at TO gone",
+    ],
+)
+def test_what_migrations_have_yet_to_make_is_told_once(root, change):
+    """But if none is missing, it is an error of its own."""
+    connection.cursor().execute(change)
+    assert examine()[0]["mail queue"][0] == "error"
+
+    without_migration(None, root)
+
+    found, failed = examine()
+    assert failed
+    assert found["migrations"] == ("error", "1 are not applied.")
+    assert found["mail queue"] == ("warning", "Not examined, because migrations are missing.")
+
+
+def test_empty_database_lacks_its_migrations_and_no_check_repeats_it(tmp_path):
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/empty.sqlite3"}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor"],
+        cwd=BASE_DIR,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "error    migrations: " in done.stdout
+    assert "no such" not in done.stdout
+    assert done.stdout.count("Not examined, because migrations are missing.") > 5
 
 
 def without_mail_server(settings, root):
