@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from socketserver import ThreadingTCPServer
 
 from django.db.models import Max
@@ -52,6 +53,12 @@ class Stored:
 class Handler(MetricsHandler):
     registry = CollectorRegistry()
     timeout = 10  # seconds for the other side to say something
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] == "/metrics":
+            super().do_GET()
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
 
 
 class Server(ThreadingTCPServer):

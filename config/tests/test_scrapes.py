@@ -204,6 +204,11 @@ def test_scrape_is_answered_while_the_database_is_away_on_the_loopback_address_a
             with closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
                 client.request(method, "/metrics")
                 assert client.getresponse().status == 501
+        for path in ("/", "/healthz", "/metrics/", "/metricsx"):
+            with closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
+                client.request("GET", path)
+                assert client.getresponse().status == 404
+        assert scrape(port, "/metrics?a=b")
     assert "our-secret" not in "\n".join(said)
     assert "Traceback" not in "\n".join(said)
 
