@@ -239,6 +239,15 @@ def test_incident_cuts_the_note_and_logs_each_batch(api, alice, root, caplog, mo
     ]
 
 
+def test_incident_stops_after_the_batch_that_reaches_the_limit(api, alice, monkeypatch):
+    monkeypatch.setattr(flows.incident, "BATCH_SIZE", 1)
+    for _ in range(4):
+        api(alice)
+
+    assert end_all_of(alice, limit=3) == [1, 1, 1]
+    assert alice.devices.live().count() == 1
+
+
 def test_incident_needs_no_note(api, alice):
     phone = api(alice)
 
