@@ -51,6 +51,7 @@ def refuse(message: str) -> None:
     """Say why the settings cannot be read, and end. To `doctor` this is its one finding."""
     hint = "See Settings in docs/operations.md. Nothing else can be examined before."
     if sys.argv[1:2] == ["doctor"]:
+        message = f"{message.rstrip('. ')}."
         finding = {"check": "configuration", "level": "error", "message": message, "hint": hint}
         line = f"error    configuration: {message} {hint}"
         told = json.dumps([{**finding, "figures": {}}]) if "--json" in sys.argv else line

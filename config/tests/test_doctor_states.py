@@ -235,6 +235,7 @@ def test_settings_that_cannot_be_read_are_one_finding(args, monkeypatch):
         assert row.keys() == {"check", "level", "message", "hint", "figures"}
     else:
         assert done.stdout.startswith("error    configuration: ")
+        assert ". See Settings in docs/operations.md." in done.stdout
 
 
 def test_other_commands_say_the_same_in_a_sentence(monkeypatch):
