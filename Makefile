@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run free-port test test-browser asvs screenshots test-postgres test-slow fuzz lint format lock \
+.PHONY: help run free-port test test-browser asvs screenshots test-postgres test-slow test-faults fuzz lint format lock \
 	bench mutation clean
 PYTHON ?= python3
 PORT ?= 8000
@@ -57,7 +57,7 @@ free-port:
 		"PORT=8123 make run" >&2; exit 1; }
 
 test: $(VENV)/installed-test ## Run the tests on SQLite, and in Chromium where it is present
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow" --cov --cov-report=term --cov-fail-under=95; \
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not faults" --cov --cov-report=term --cov-fail-under=95; \
 	tests=$$?; $(MAKE) --no-print-directory test-browser; browser=$$?; \
 	[ $$tests = 0 ] || echo "make test: the tests failed"; \
 	[ $$browser = 0 ] || echo "make test: the browser tests failed"; \
@@ -76,10 +76,13 @@ screenshots: $(VENV)/installed-dev ## Take the pictures in docs/screenshots anew
 
 test-postgres: $(VENV)/installed-test ## Run the tests on the PostgreSQL of DATABASE_URL
 	@case "$$DATABASE_URL" in postgres*) ;; *) echo "Set DATABASE_URL to a PostgreSQL database"; exit 2;; esac
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not faults"
 
 test-slow: $(VENV)/installed-test ## Run the long proofs, which the tests above leave out
-	$(BIN)/python -m pytest $(PARALLEL) -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and not faults"
+
+test-faults: $(VENV)/installed-test ## Break whole sites for real, one at a time, and print figures; CI leaves this out
+	$(BIN)/python -m pytest -m faults -o log_cli=true --log-cli-level=INFO --log-cli-format="%(message)s" tests/faults
 
 fuzz: $(VENV)/installed-dev ## Try the API against its own description, with requests valid and not
 	$(BIN)/python -m pytest tests/fuzz
