@@ -8,22 +8,18 @@ import inspect
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.faults.poolers import is_root, open_to_others, pgbouncer
 from tests.faults.sites import SUPERUSER
 from tokens.keys import generate_signing_key
 
 ANY, SQLITE, POSTGRESQL = "any", "sqlite", "postgresql"
-is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
 
 
 @dataclass
@@ -141,13 +137,13 @@ def options_of_postgresql_are_somebody_elses(site):
 
 @state("secret files", WARNING, "keys.json")
 def key_file_is_readable(site):
-    _open(site.folder)
+    open_to_others(site.folder)
     site.keys.chmod(0o644)
 
 
 @state("secret files", WARNING, "db.sqlite3", database=SQLITE)
 def database_file_is_readable(site):
-    _open(site.folder)
+    open_to_others(site.folder)
     site.file.chmod(0o644)
 
 
@@ -223,19 +219,19 @@ def disk_of_postgresql_is_full(site):
 
 @state("limits", WARNING, "statement_timeout", database=POSTGRESQL)
 def pgbouncer_drops_the_limits(site):
-    with pgbouncer(site, "session"):
+    with behind_pgbouncer(site, "session"):
         yield
 
 
 @state("limits", ERROR, "cannot connect", database=POSTGRESQL)
 def pgbouncer_refuses_the_options(site):
-    with pgbouncer(site, "session", ignored="extra_float_digits"):
+    with behind_pgbouncer(site, "session", ignored="extra_float_digits"):
         yield
 
 
 @state("pooling", ERROR, "prepared statement", database=POSTGRESQL)
 def pgbouncer_forgets_prepared_statements(site):
-    with pgbouncer(site, "transaction"):
+    with behind_pgbouncer(site, "transaction"):
         yield
 
 
@@ -332,32 +328,11 @@ def as_superuser(statement):
 
 
 @contextmanager
-def pgbouncer(site, mode, ignored="options"):
+def behind_pgbouncer(site, mode, ignored="options"):
     """A pooler before the database that drops the options, or refuses them."""
-    if not PGBOUNCER:
-        pytest.skip("PgBouncer is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    ini, users = site.folder / "pgbouncer.ini", site.folder / "users.txt"
-    server = urlsplit(site.database)
-    users.write_text(f'"{server.username}" "{server.password}"\n')
-    ini.write_text(
-        f"[databases]\n* = host={server.hostname} port={server.port}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = plain\nauth_file = {users}\n"
-        f"pool_mode = {mode}\nignore_startup_parameters = {ignored}\n"
-    )
-    _open(site.folder)
-    options = {"user": "nobody"} if is_root else {}
-    command = [PGBOUNCER, "-q", str(ini)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd="/", **options) as pooler:
-        try:
-            _wait_for(port)
-            user = f"{server.username}:{server.password}@"
-            site.environment["DATABASE_URL"] = site.url_with(user, f"127.0.0.1:{port}")
-            yield
-        finally:
-            pooler.terminate()
+    with pgbouncer(site.folder, site.database, mode, ignore_startup_parameters=ignored) as pooler:
+        site.environment["DATABASE_URL"] = pooler.url
+        yield pooler
 
 
 def made_long_ago(content):
@@ -366,22 +341,6 @@ def made_long_ago(content):
     size = content[at] & 31
     assert (content[at] >> 5, content[at + 1]) == (0, 2), "a 64-bit number"
     return content[: at + 2] + (1577836800).to_bytes(size, "big") + content[at + 2 + size :]
-
-
-def _wait_for(port):
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("nothing listens")
-
-
-def _open(folder):
-    """Let others reach the folder, which pytest makes for its user alone."""
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.getuid() and not path.stat().st_mode & 1:
-            path.chmod(path.stat().st_mode | 0o711)
 
 
 @contextmanager

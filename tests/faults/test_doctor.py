@@ -10,7 +10,7 @@ from django.conf import settings
 
 from config.tests.processes import database_url
 from tests.faults.sites import Site
-from tests.faults.states import ANY, STATES, pgbouncer
+from tests.faults.states import ANY, STATES, behind_pgbouncer
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_limits_of_the_database_hold_behind_pgbouncer(site):
         pytest.skip("SQLite has no pooler")
     for limit in ("statement_timeout = '20s'", "lock_timeout = '10s'"):
         site.server(f'ALTER DATABASE "{site.name}" SET {limit}')
-    with pgbouncer(site, "session"):
+    with behind_pgbouncer(site, "session"):
         rows, _ = examine(site)
     assert [row for row in rows if row["level"] != "ok"] == []
 
