@@ -140,19 +140,6 @@ def file(name: str) -> str:
     return path
 
 
-def server(name: str, schemes: tuple[str, ...]) -> str:
-    """The URL of a server, of one of `schemes`. Empty if the variable is not set."""
-    value = env.str(name, "")
-    try:
-        url = urlsplit(value)
-        is_right = url.scheme in schemes and (url.netloc or url.path) and url.port != 0
-    except ValueError:
-        is_right = False
-    if value and not is_right:
-        raise ImproperlyConfigured(f"{name} must be a URL that begins with {schemes[0]}://")
-    return value
-
-
 def mail_server(name: str, default: str) -> dict[str, Any]:
     """Django's settings for sending mail, from a URL."""
     schemes = ("smtp://", "smtps://", "submission://", "submit://", "console://")

@@ -9,7 +9,6 @@ from django.db import connection
 
 from config.doctor import (
     addresses,
-    cache,
     configuration,
     database,
     devices,
@@ -44,7 +43,6 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "signing keys": keys.signing_keys,
     "mail": mails.server,
     "mail queue": mails.queue,
-    "cache": cache.server,
     "places": files.places,
     "static files": static.static_files,
     "addresses": addresses.sign_ins,
@@ -74,7 +72,6 @@ OFFLINE = {
     "configuration",
     "secret files",
     "mail",
-    "cache",
     "places",
     "static files",
 }

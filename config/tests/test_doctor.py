@@ -150,12 +150,6 @@ def without_mail_server(settings, root):
     settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, "127.0.0.1", 1
 
 
-def without_redis(settings, root):
-    backend = "django.core.cache.backends.redis.RedisCache"
-    location = "redis://:our-secret@127.0.0.1:1"
-    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
-
-
 def without_static_files(settings, root):
     settings.STATIC_ROOT = "/nowhere"
 
@@ -174,7 +168,6 @@ def with_a_long_access_token(settings, root):
     [
         (without_migration, "migrations", "1 are not applied."),
         (without_mail_server, "mail", "127.0.0.1:1 cannot be reached (ConnectionRefusedError)."),
-        (without_redis, "cache", "It does not answer ("),
         (without_static_files, "static files", "They are not collected."),
         (with_an_inactive_superuser, "superuser", "None is active."),
         (with_a_long_access_token, "configuration", "tokens.E001."),

@@ -168,10 +168,6 @@ TABLE = {
         "mysql://u@host/name",
         "redis://x",
     ),
-    "REDIS_URL": stopping(
-        "", "garbage", "0", "-1", f"redis://host:{HUGE}", "https://host", "postgres://u@host/name"
-    )
-    | {"empty": ("", "There is no cache.")},
     "EMAIL_URL": stopping(
         "", "garbage", "0", "-1", f"smtp://host:{HUGE}", "https://host", "redis://host"
     ),

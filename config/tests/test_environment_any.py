@@ -32,16 +32,13 @@ READERS = {
     "site": lambda: environment.site(NAME, "", HOSTS, debug=False),
     "sender": lambda: environment.sender(NAME, ""),
     "file": lambda: environment.file(NAME),
-    "server": lambda: environment.server(NAME, ("redis",)),
     "mail server": lambda: environment.mail_server(NAME, "smtp://localhost"),
     "secret": lambda: environment.secret(NAME, ""),
     "database": lambda: read_database("sqlite:///x"),
     "JWK Set": lambda: KeyRing(read_signing_keys(os.environ[NAME], None, None)),
 }
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
-URLS = st.builds(
-    "{}://{}".format, st.sampled_from(["https", "smtp", "postgres", "sqlite", "redis"]), VALUES
-)
+URLS = st.builds("{}://{}".format, st.sampled_from(["https", "smtp", "postgres", "sqlite"]), VALUES)
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)

@@ -60,7 +60,6 @@ INSECURE = "django-insecure-q8v2nW5xZr7kD0mHtB9yLcE3uJfG6aSpXo1iNwQ4Rz"
 # States that a variable makes: name, check, level, words, variables.
 VARIABLES = """
 mail_is_dead           | mail          | error   | be reached      | EMAIL_URL=smtp://127.0.0.1:1
-redis_is_dead          | cache         | error   | not answer      | REDIS_URL=redis://127.0.0.1:1/0
 mails_are_printed      | mail          | warning | sends nothing   | EMAIL_URL=console://
 mails_are_printed      | configuration | warning | config.W007     | EMAIL_URL=console://
 cookies_are_open       | configuration | warning | config.W006     | SESSION_COOKIE_SECURE=false

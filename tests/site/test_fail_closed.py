@@ -137,6 +137,14 @@ def test_request_fails_closed_whichever_query_the_database_is_gone_at(people, ac
     assert number > 1
 
 
+@pytest.mark.asvs("16.5.2")
+@pytest.mark.parametrize("name", REQUESTS)
+def test_no_request_but_the_front_page_asks_the_cache(people, name, settings, caplog):
+    settings.CACHES = {"default": {"BACKEND": "tokens.tests.test_overview.GoneCache"}}
+    assert REQUESTS[name](people).status_code < 500
+    assert ("cache unavailable" in caplog.messages) == (name == "admin")
+
+
 # A database that is there, and locked
 
 

@@ -118,10 +118,10 @@ class GoneCache(BaseCache):
         super().__init__(params)
 
     def get(self, key, default=None, version=None):
-        raise ConnectionError("no Redis")
+        raise ConnectionError("no cache")
 
     def set(self, key, value, timeout=None, version=None):
-        raise ConnectionError("no Redis")
+        raise ConnectionError("no cache")
 
     def clear(self):
         pass
