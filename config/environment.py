@@ -19,7 +19,7 @@ from environs import Env, validate
 
 env = Env()
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+YEAR = 365 * 24 * 3600  # seconds
 HOST = re.compile(r"\.?(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 SENDER = re.compile(r"""(?:"[^"\\]*"|[^<>:;,@"]*)\s*<([^<>\s]+)>|([^<>:;,\s]+)""")
 WIDEST = {4: 8, 6: 7}  # the shortest prefix of a network of proxies: 10.0.0.0/8, fc00::/7
@@ -122,13 +122,34 @@ def site(name: str, default: str, allowed_hosts: list[str], *, debug: bool) -> s
 def sender(name: str, default: str) -> str:
     """An email address with or without a name: `Guestlist <guestlist@example.org>`."""
     value = env.str(name, default).strip()
-    match = SENDER.fullmatch(value)
     try:
-        validate_email(match and (match[1] or match[2]))
-    except ValidationError:
+        _address(value)
+    except ValueError:
         raise ImproperlyConfigured(
             f"{name} must be the address that mails come from, Guestlist <guestlist@example.org>"
         ) from None
+    return value
+
+
+def recipients(name: str) -> list[tuple[str, str]]:
+    """At most 10 comma-separated addresses, as pairs of a name, which is empty, and an address."""
+    found = words(name, _address)
+    if len(found) > 10:
+        raise ImproperlyConfigured(f"{name} must be at most 10 addresses")
+    return [("", address) for address in found]
+
+
+def preload(name: str, seconds: int, *, subdomains: bool) -> bool:
+    """Whether browsers may ship with the site in their list of sites of TLS.
+
+    That list takes only sites whose HSTS lasts a year and includes subdomains.
+    """
+    is_possible = subdomains and seconds >= YEAR
+    value = env.bool(name, is_possible)
+    if value and not is_possible:
+        raise ImproperlyConfigured(
+            f"{name} needs SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_SECONDS of {YEAR} or more"
+        )
     return value
 
 
@@ -175,6 +196,17 @@ def is_loopback(host: str) -> bool:
 
 class _Refused(ValueError):
     """What is wrong with an item. Its text goes into the message."""
+
+
+def _address(item: str) -> str:
+    """The email address of `Ana <ana@example.org>` or `ana@example.org`."""
+    match = SENDER.fullmatch(item)
+    address = match and (match[1] or match[2])
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise _Refused("must be an email address: Ana <ana@example.org>") from None
+    return str(address)
 
 
 def _host(item: str) -> str:

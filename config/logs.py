@@ -9,14 +9,18 @@ import json
 import logging
 import threading
 import time
+import traceback
+from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from email.utils import make_msgid, parseaddr
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.core.mail import EmailMessage
 from django.http import HttpRequest
-from django.utils import log
 
 # The request that is being answered; None outside of requests.
 current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
@@ -32,7 +36,27 @@ UNAVAILABLE = ("unavailable", "not ready", "cache unavailable")
 LINES_A_MINUTE = 10
 REPORTING = "error report"  # the name of each thread
 MAX_EVENT = 200  # characters
-MAX_REPORTS = 20  # that are sent at the same time
+REPORTS_AN_HOUR = 20
+MAX_CAUSES = 10  # of an error, in a report
+
+
+class Bound:
+    """Lets `limit` lines of each kind pass in each `period` of seconds, and counts the others."""
+
+    def __init__(self, limit: int, period: int) -> None:
+        self.limit, self.period = limit, period
+        self.lock = threading.Lock()
+        self.counts: dict[str, tuple[int, int]] = {}  # by kind: the period, and the lines in it
+
+    def left_out(self, kind: str) -> int | None:
+        """How many lines of this kind were left out before this one; None if it is one of them."""
+        now = int(time.monotonic()) // self.period
+        with self.lock:
+            period, count = self.counts.get(kind, (now, 0))
+            left_out = max(count - self.limit, 0) if period < now else 0
+            count = count + 1 if period == now else 1
+            self.counts[kind] = (now, count)
+        return left_out if count <= self.limit else None
 
 
 class SparingFilter(logging.Filter):
@@ -45,8 +69,7 @@ class SparingFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lock = threading.Lock()
-        self.minutes: dict[str, tuple[int, int]] = {}  # the minute, and how many lines were in it
+        self.bound = Bound(LINES_A_MINUTE, 60)
 
     def filter(self, record):
         if record.name == "django.request" and getattr(record, "status_code", 0) == 503:
@@ -55,44 +78,29 @@ class SparingFilter(logging.Filter):
         if not is_loud and record.msg not in UNAVAILABLE:
             return True
         _shorten(record)
-        left_out = self._count(record.name if is_loud else record.msg)
+        left_out = self.bound.left_out(record.name if is_loud else record.msg)
         if left_out:
             record.left_out = left_out
         return left_out is not None
 
-    def _count(self, kind: str) -> int | None:
-        """How many lines of this kind were left out before this one; None if it is one of them."""
-        now = int(time.monotonic()) // 60
-        with self.lock:
-            minute, count = self.minutes.get(kind, (now, 0))
-            left_out = max(count - LINES_A_MINUTE, 0) if minute < now else 0
-            count = count + 1 if minute == now else 1
-            self.minutes[kind] = (now, count)
-        return left_out if count <= LINES_A_MINUTE else None
 
+class AdminEmailHandler(logging.Handler):
+    """Reports errors of requests to ADMINS. A thread sends each: no request waits for mail.
 
-class AdminEmailHandler(log.AdminEmailHandler):
-    """Django's reports to ADMINS, each sent by a thread: a request never waits for the mail server.
-
-    At most MAX_REPORTS are under way at the same time. What is beyond that is in the log alone.
+    A process sends at most REPORTS_AN_HOUR. A report says where the error was, by the lines of
+    code. It has nothing that a request sent and no setting, as Django's reports do, and not the
+    text of the error, which may repeat them. The log has that text.
     """
 
-    places = threading.BoundedSemaphore(MAX_REPORTS)
+    def __init__(self) -> None:
+        super().__init__()
+        self.bound = Bound(REPORTS_AN_HOUR, 3600)
 
     def emit(self, record):
-        if settings.ADMINS:  # Django asks this only of its own class
-            super().emit(record)
-
-    def send_mail(self, subject, message, *args, **kwargs):
-        if self.places.acquire(blocking=False):
-            report = partial(self._send, subject, message, *args, **kwargs)
-            threading.Thread(target=report, name=REPORTING, daemon=True).start()
-
-    def _send(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().send_mail(*args, **kwargs)
-        finally:
-            self.places.release()
+        left_out = self.bound.left_out("") if settings.ADMINS else None
+        if left_out is not None:
+            mail = partial(_mail_admins, _report(record, left_out))
+            threading.Thread(target=mail, name=REPORTING, daemon=True).start()
 
 
 class JSONFormatter(logging.Formatter):
@@ -108,6 +116,34 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _report(record: logging.LogRecord, left_out: int) -> str:
+    where = _where(current_request.get())
+    known = {name: where.get(name) for name in ("request_id", "method", "route")}
+    lines = [_event(record), *(f"{name}: {value}" for name, value in known.items() if value)]
+    if record.exc_info:
+        lines += ["", *reversed([*islice(_causes(record.exc_info[1]), MAX_CAUSES)])]
+    if left_out:
+        lines.append(f"{left_out} reports of the hour before were not sent.")
+    return "\n".join([*lines, "", "The log has the text of the error, under its request_id."])
+
+
+def _causes(error: BaseException | None) -> Iterator[str]:
+    """The lines of code and the type of the error, and then of each error behind it."""
+    while error is not None:
+        code = "".join(traceback.format_tb(error.__traceback__))
+        yield f"{code}{type(error).__module__}.{type(error).__qualname__}\n"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _mail_admins(report: str) -> None:
+    subject = f"Guestlist: {report.splitlines()[0]}"
+    to = [address for _, address in settings.ADMINS]
+    _, _, domain = parseaddr(settings.SERVER_EMAIL)[1].rpartition("@")
+    headers = {"Auto-Submitted": "auto-generated", "Message-ID": make_msgid(domain=domain)}
+    mail = EmailMessage(subject, report, settings.SERVER_EMAIL, to, headers=headers)
+    mail.send(fail_silently=True)
 
 
 def _shorten(record: logging.LogRecord) -> None:

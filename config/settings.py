@@ -171,9 +171,13 @@ if TRUSTED_PROXIES:
     # ClientAddressMiddleware removes this header from the requests of all other peers.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", not DEBUG)
-SECURE_HSTS_SECONDS = 0 if DEBUG else int(timedelta(days=365).total_seconds())
-SECURE_HSTS_INCLUDE_SUBDOMAINS = not DEBUG
-SECURE_HSTS_PRELOAD = not DEBUG
+SECURE_HSTS_SECONDS = number(
+    "SECURE_HSTS_SECONDS", 0 if DEBUG else environment.YEAR, minimum=0, maximum=2 * environment.YEAR
+)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", not DEBUG)
+SECURE_HSTS_PRELOAD = environment.preload(
+    "SECURE_HSTS_PRELOAD", SECURE_HSTS_SECONDS, subdomains=SECURE_HSTS_INCLUDE_SUBDOMAINS
+)
 
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 SESSION_COOKIE_SECURE = env.bool("SESSION_COOKIE_SECURE", not DEBUG)
@@ -264,6 +268,8 @@ SEND_MAILS_AT_ONCE = DEBUG
 DEFAULT_FROM_EMAIL = environment.sender(
     "DEFAULT_FROM_EMAIL", "Guestlist <guestlist@localhost>" if DEBUG else ""
 )
+ADMINS = environment.recipients("ADMINS")
+SERVER_EMAIL = environment.sender("SERVER_EMAIL", DEFAULT_FROM_EMAIL)
 
 # Each line is a JSON object; with DEBUG on it is text for people. docs/security.md lists what is
 # logged, and when. Of Django's own lines about requests only those of a 5xx are kept, because the
@@ -298,7 +304,7 @@ LOGGING: dict[str, Any] = {
         "config": {"level": "INFO"},
         "accounts": {"level": "INFO"},
         "tokens": {"level": "INFO"},
-        "django": {"handlers": ["mail_admins"], "level": "INFO"},
-        "django.request": {"level": "ERROR"},
+        "django": {"level": "INFO"},
+        "django.request": {"handlers": ["mail_admins"], "level": "ERROR"},
     },
 }

@@ -93,7 +93,7 @@ def plain_http(door: FrontDoor) -> Finding:
 def hsts(door: FrontDoor) -> Finding:
     wanted = settings.SECURE_HSTS_SECONDS
     if door.scheme == "http" or not wanted:
-        return Finding(OK, "Not needed over plain http, or with DEBUG.")
+        return Finding(OK, "Not needed over plain http, or turned off.")
     found = door.get("/login").headers.get_all("Strict-Transport-Security") or []
     if not found:
         return Finding(ERROR, "Answers have no Strict-Transport-Security.", SEES_NO_TLS)

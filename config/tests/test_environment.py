@@ -136,6 +136,9 @@ TABLE = {
     "SIGNUP_OPEN": switch(OFF),
     "SECURE_SSL_REDIRECT": switch("config.W006"),
     "SESSION_COOKIE_SECURE": switch("config.W006"),
+    "SECURE_HSTS_SECONDS": whole_number(zero=("0", OFF)),
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS": switch(OFF),
+    "SECURE_HSTS_PRELOAD": switch(OFF),
     "PASSWORD_CONTEXT_WORDS": any_text("No more words."),
     "SUPPORT_CONTACT": any_text("Nobody is named.") | {"huge": ("x" * 201, STOPS)},
     "REVOKE_REASONS": any_text("The built-in reasons.") | {"huge": ("x" * 201, STOPS)},
@@ -180,6 +183,25 @@ TABLE = {
         "mailto:guestlist@example.org",
         "https://example.org",
     ),
+    "SERVER_EMAIL": stopping(
+        "",
+        "not an address",
+        "0",
+        "-1",
+        f"{LONG}@example.org",
+        "mailto:guestlist@example.org",
+        "https://example.org",
+    ),
+    "ADMINS": stopping(
+        "",
+        "not an address",
+        "0",
+        "-1",
+        f"{LONG}@example.org",
+        "mailto:ana@example.org",
+        "https://example.org",
+    )
+    | {"empty": ("", "Nobody is mailed.")},
     "GEOIP_PATH": stopping("", "/nowhere", "0", "-1", LONG, "https://example.org", "/")
     | {"empty": ("", "The shipped file is used.")},
     "SECRET_KEY": stopping(
@@ -273,6 +295,22 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"DEFAULT_FROM_EMAIL": None}, "DEFAULT_FROM_EMAIL", STOPS),
         ({"DEFAULT_FROM_EMAIL": "a@example.org, b@example.org"}, "DEFAULT_FROM_EMAIL", STOPS),
         ({"DEFAULT_FROM_EMAIL": "guestlist@example.org"}, "", "An address without a name."),
+        ({"ADMINS": "Ana <ana@example.org>, bob@example.org"}, "", "Two people."),
+        ({"ADMINS": "ana@example.org\nBcc: bob@example.org"}, "ADMINS", STOPS),
+        ({"ADMINS": ",".join(["ana@example.org"] * 11)}, "ADMINS", STOPS),
+        ({"ADMINS": f"ana@example.org, {SECRET}"}, "ADMINS", STOPS),
+        ({"SERVER_EMAIL": "Errors <errors@example.org>"}, "", "An address of its own."),
+        ({"SECURE_HSTS_SECONDS": "3600"}, "", "A trial: it is not preloaded then."),
+        (
+            {"SECURE_HSTS_SECONDS": "3600", "SECURE_HSTS_PRELOAD": "true"},
+            "SECURE_HSTS_PRELOAD",
+            STOPS,
+        ),
+        (
+            {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "false", "SECURE_HSTS_PRELOAD": "true"},
+            "SECURE_HSTS_PRELOAD",
+            STOPS,
+        ),
         ({"SUPPORT_CONTACT": "Ana\u2019s desk, +49 30 1234"}, "", "A person and a phone."),
         ({"SUPPORT_CONTACT": "ana@example.org\nBcc: bob"}, "SUPPORT_CONTACT", STOPS),
         ({"SUPPORT_CONTACT": "\u202eana@example.org"}, "SUPPORT_CONTACT", STOPS),
@@ -338,6 +376,7 @@ BOUNDS = {
     "MAX_CONCURRENT_HASHES": (1, 64),
     "PASSWORD_MIN_LENGTH": (8, 256),
     "METRICS_PORT": (1024, 65_535),
+    "SECURE_HSTS_SECONDS": (0, 2 * 365 * DAY),
 }
 
 

@@ -31,6 +31,8 @@ READERS = {
     "open origins": lambda: environment.open_origins(NAME),
     "site": lambda: environment.site(NAME, "", HOSTS, debug=False),
     "sender": lambda: environment.sender(NAME, ""),
+    "recipients": lambda: environment.recipients(NAME),
+    "preload": lambda: environment.preload(NAME, 0, subdomains=True),
     "file": lambda: environment.file(NAME),
     "mail server": lambda: environment.mail_server(NAME, "smtp://localhost"),
     "secret": lambda: environment.secret(NAME, ""),

@@ -5,6 +5,7 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -14,7 +15,7 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Role, User
 from accounts.tests.admin import url_of
-from config.logs import MAX_REPORTS, REPORTING, JSONFormatter, current_request
+from config.logs import REPORTING, REPORTS_AN_HOUR, JSONFormatter, current_request
 from tests.plugins.guestlist import PASSWORD
 from tokens import flows
 from tokens.models import IssuedToken
@@ -416,20 +417,63 @@ def reports():
     return [thread for thread in threading.enumerate() if thread.name == REPORTING]
 
 
-def test_no_request_waits_for_the_report_to_the_operators(rf, settings, mail_server):
-    """The mail server hangs. Reports are bounded, and the log has what is beyond."""
-    settings.ADMINS = [("Operators", "operators@example.org")]
+@pytest.fixture
+def fail(rf, settings):
+    """`fail()` logs an error of a request as Django does. ADMINS are mailed about it."""
+    settings.ADMINS = [("", "operators@example.org")]
+    [handler] = logging.getLogger("django.request").handlers
+    handler.bound.counts.clear()
+
+    def run():
+        request = rf.post("/password/reset/our-link", {"password": PASSWORD})
+        request.COOKIES["sessionid"] = "our-cookie"
+        try:
+            try:
+                raise KeyError(PASSWORD)
+            except KeyError as error:
+                raise ValueError(PASSWORD) from error
+        except ValueError:
+            extra = {"request": request, "status_code": 500}
+            words = "Internal Server Error: %s"
+            logging.getLogger("django.request").exception(words, request.path, extra=extra)
+
+    yield run
+    handler.bound.counts.clear()
+
+
+def test_no_request_waits_for_a_report_and_reports_are_bounded(fail, mail_server):
+    """The mail server hangs."""
     mail_server.fault = "hangs at connection"
 
-    for _ in range(MAX_REPORTS + 5):
-        logging.getLogger("django.request").error("a bug", extra={"request": rf.get("/")})
+    for _ in range(REPORTS_AN_HOUR + 5):
+        fail()
 
     under_way = reports()
-    assert len(under_way) == MAX_REPORTS
+    assert len(under_way) == REPORTS_AN_HOUR
     mail_server.mend()
     for thread in under_way:
         thread.join()
-    logging.getLogger("django.request").error("a bug", extra={"request": rf.get("/")})
+
+
+def test_report_says_where_the_error_was_and_nothing_that_was_sent(fail, settings, mailoutbox):
+    settings.SERVER_EMAIL = "Errors <errors@example.org>"
+    fail()
     for thread in reports():
         thread.join()
-    assert [to for to, _ in mail_server.received] == ["operators@example.org"]
+
+    [report] = mailoutbox
+    assert (report.to, report.from_email) == (["operators@example.org"], settings.SERVER_EMAIL)
+    assert report.subject == "Guestlist: Internal Server Error"
+    assert report.body.index("builtins.KeyError") < report.body.index("builtins.ValueError")
+    assert f'{Path(__file__).name}", line' in report.body
+    message = report.message()
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Message-ID"].endswith("@example.org>")
+    for word in ("our-link", PASSWORD, "our-cookie", "sessionid", settings.SECRET_KEY):
+        assert word not in message.as_string()
+
+
+@pytest.mark.parametrize("name", ["django.security.DisallowedHost", "django.db.backends"])
+def test_operators_are_not_mailed_about_what_strangers_cause(name, fail, mailoutbox):
+    logging.getLogger(name).error("x")
+    assert (reports(), mailoutbox) == ([], [])
