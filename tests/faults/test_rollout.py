@@ -222,7 +222,13 @@ def tell(what, load):
     logger.info("%s: %d of %d requests refused; access tokens by key %s; repeats %s", *figures)
 
 
-@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["first host first", "second host first"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param([0, 1], id="first host first"),
+        pytest.param([1, 0], id="second host first", marks=pytest.mark.faults),
+    ],
+)
 def test_new_keys_refuse_nobody_and_a_removed_one_refuses_all_its_tokens(site, hosts, old, order):
     pairs = sign_in(hosts)
     scripts = list(issue_tokens(site, hosts[0].keys))

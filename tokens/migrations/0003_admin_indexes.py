@@ -17,6 +17,7 @@ def keep_finer_statistics(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
+    atomic = False  # people go on signing in while the indexes are built
 
     dependencies = [
         ('tokens', '0002_overview'),

@@ -675,7 +675,7 @@ class Thieves(HonestClients):
 
 @pytest.mark.asvs("10.4.5")
 @pytest.mark.parametrize("machine", [HonestClients, Thieves])
-@pytest.mark.parametrize("share", [0.5, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [0.5, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_history_keeps_the_rules(machine, share, alice, clock, settings, caplog):
     """Of as many histories as Hypothesis tries examples, a share. There are thousands with
     `--hypothesis-profile=thorough`."""
