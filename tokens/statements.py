@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connections, router
 from django.db.models import Case, Count, Max, Min, Q, Value, When
@@ -43,9 +44,13 @@ def find_device(digest: bytes) -> IssuedToken | None:
 
     As of all instances of compiled statements, neither `pre_init` nor `post_init` is sent.
     """
-    statement = compiled.select(router.db_for_write(IssuedToken), _found)
-    rows = statement.fetch(hash=digest)
-    return _device(statement, rows[0]) if rows else None
+    return _first(compiled.select(router.db_for_write(IssuedToken), _found), hash=digest)
+
+
+def find_device_of(user_id: int, key: UUID) -> IssuedToken | None:
+    """The user's device with that id, or None. It has the same attributes."""
+    statement = compiled.select(router.db_for_write(IssuedToken), _found_of)
+    return _first(statement, user=user_id, key=_key(statement.alias, key))
 
 
 class DevicesOf:
@@ -57,7 +62,7 @@ class DevicesOf:
 
     def __init__(self, user_id: int, state: str, current: IssuedToken | None) -> None:
         self.alias, self.state = router.db_for_write(IssuedToken), state
-        key = current and _field("id").get_db_prep_value(current.pk, connections[self.alias])
+        key = current and _key(self.alias, current.pk)
         self.user, self.current = {"user": user_id}, {"current": key}
 
     def count(self) -> int:
@@ -111,6 +116,11 @@ def _found() -> IssuedTokenQuerySet:
     return IssuedToken.objects.with_state().filter(hash=Parameter("hash"))
 
 
+def _found_of() -> IssuedTokenQuerySet:
+    devices = IssuedToken.objects.with_state()
+    return devices.filter(user_id=Parameter("user"), pk=Parameter("key"))
+
+
 def _in_state(state: str) -> IssuedTokenQuerySet:
     devices = IssuedToken.objects.filter(user_id=Parameter("user"))
     return devices if state == "all" else devices.in_state(state)
@@ -142,6 +152,16 @@ def _counted_by_place() -> Any:
 
 def _field(name: str) -> Any:
     return IssuedToken._meta.get_field(name)
+
+
+def _key(alias: str, id: UUID) -> Any:
+    """The id as the database stores it."""
+    return _field("id").get_db_prep_value(id, connections[alias])
+
+
+def _first(statement: compiled.Statement, **values: Any) -> IssuedToken | None:
+    rows = statement.fetch(**values)
+    return _device(statement, rows[0]) if rows else None
 
 
 def _device(statement: compiled.Statement, values: list[Any]) -> IssuedToken:

@@ -3,7 +3,6 @@
 import uuid
 
 from django.http import Http404
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions, generics
 
@@ -13,7 +12,7 @@ from tokens import flows
 from tokens.browser import forget_handle
 from tokens.models import IssuedToken, State
 from tokens.serializers import DeviceSerializer
-from tokens.statements import DevicesOf
+from tokens.statements import DevicesOf, find_device_of
 
 STATE_PARAMETER = OpenApiParameter(
     "state", enum=[*State.values, "all"], default=State.LIVE, description="Which devices."
@@ -87,4 +86,7 @@ def get_device_of(user: User, id: str) -> IssuedToken:
         raise Http404 from None
     if str(key) != id.lower():  # UUID() also reads other spellings.
         raise Http404
-    return get_object_or_404(user.devices.with_state(), pk=key)
+    device = find_device_of(user.pk, key)
+    if device is None:
+        raise Http404
+    return device

@@ -50,6 +50,9 @@ class ProfileSerializer(CurrentPasswordSerializer, serializers.ModelSerializer):
         return self.check_password(password)
 
 
+USERS = UserSerializer()  # shared, as those of `tokens.api.sign_in`
+
+
 class PasswordView(generics.GenericAPIView):
     """Change the password. Every other device ends. This one gets new tokens or a new cookie."""
 
@@ -72,7 +75,7 @@ class MeView(generics.GenericAPIView):
 
     @extend_schema(responses={200: UserSerializer})
     def get(self, request):
-        return Response(UserSerializer(request.user).data)
+        return Response(USERS.to_representation(request.user))
 
     @extend_schema(request=ProfileSerializer, responses={200: UserSerializer})
     def patch(self, request):
@@ -92,4 +95,4 @@ class MeView(generics.GenericAPIView):
             device=device.pk,
             origin=origin_of(device),
         )
-        return Response(UserSerializer(request.user).data)
+        return Response(USERS.to_representation(request.user))

@@ -62,7 +62,8 @@ class RevokedSerializer(serializers.Serializer):
 
 # Shared, because DRF copies all fields for each new serializer, and that costs more than a query.
 # None of them keeps anything of a request.
-CREDENTIALS, PAIRS, DEVICES = LoginSerializer(), PairSerializer(), DeviceSerializer()
+CREDENTIALS, REFRESH = LoginSerializer(), RefreshSerializer()
+PAIRS, DEVICES = PairSerializer(), DeviceSerializer()
 
 
 class LoginView(OpenView, generics.GenericAPIView):
@@ -109,11 +110,10 @@ class RefreshView(OpenView, generics.GenericAPIView):
         responses={200: PairSerializer},
     )
     def post(self, request):
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        given = REFRESH.run_validation(request.data)
         try:
             pair = flows.refresh(
-                serializer.validated_data["refresh_token"],
+                given["refresh_token"],
                 Client.from_request(request),
                 attempt=request.headers.get("Idempotency-Key"),
             )

@@ -4,16 +4,17 @@ from accounts import converters  # noqa: F401
 from tokens.api import devices, incidents, me, sign_in, staff
 
 urlpatterns = [
-    path("login", sign_in.LoginView.as_view(), name="login"),
+    # Django tries them in turn, so those that clients ask for most often come first.
+    path("me", me.MeView.as_view(), name="me"),
+    path("devices", devices.DeviceListView.as_view(), name="devices"),
+    path("devices/<str:id>", devices.DeviceView.as_view(), name="device"),
     path("refresh", sign_in.RefreshView.as_view(), name="refresh"),
+    path("login", sign_in.LoginView.as_view(), name="login"),
     path("reauthenticate", sign_in.ReauthenticateView.as_view(), name="reauthenticate"),
     path("logout", sign_in.LogoutView.as_view(), name="logout"),
     path("logout/others", sign_in.LogoutOthersView.as_view(), name="logout-others"),
     path("logout/all", sign_in.LogoutAllView.as_view(), name="logout-all"),
-    path("me", me.MeView.as_view(), name="me"),
     path("password", me.PasswordView.as_view(), name="password"),
-    path("devices", devices.DeviceListView.as_view(), name="devices"),
-    path("devices/<str:id>", devices.DeviceView.as_view(), name="device"),
     path("users/devices/revoke", incidents.IncidentView.as_view(), name="incident"),
     path(
         "users/<username:username>/devices",

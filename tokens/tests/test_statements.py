@@ -20,7 +20,7 @@ from tests.plugins.guestlist import PASSWORD
 from tokens import statements
 from tokens.flows.rotation import _not_rotated
 from tokens.models import IssuedToken, State
-from tokens.statements import DevicesOf, find_device, look_at_devices, update_if
+from tokens.statements import DevicesOf, find_device, find_device_of, look_at_devices, update_if
 
 Kind = IssuedToken.Kind
 DIGEST = hashlib.sha256(b"handle").digest()
@@ -106,6 +106,7 @@ def assert_as_the_orm_has_it(django_assert_num_queries):
         user = found.user
 
     assert_same(found, expected)
+    assert_same(find_device_of(expected.user_id, expected.pk), expected)
     assert_same(user, expected.user)
     assert type(found.now) is datetime
     assert found.now.tzinfo is expected.now.tzinfo is UTC
