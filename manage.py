@@ -7,7 +7,7 @@ import sys
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
-from django.db import InterfaceError, InternalError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from environs.exceptions import EnvError
 
 
@@ -33,8 +33,10 @@ def main() -> None:
         if settings.configured:
             raise
         refuse(str(error))
-    except (OperationalError, InterfaceError, InternalError) as error:  # away, or takes no writes
-        if "--traceback" in sys.argv:
+    except (DatabaseError, InterfaceError) as error:
+        from config.errors import is_unavailable  # needs the settings
+
+        if "--traceback" in sys.argv or not is_unavailable(error):
             raise
         first_line = str(error).partition("\n")[0]
         sys.exit(f"The database cannot be used: {first_line}")

@@ -1,4 +1,5 @@
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from accounts.models import QueuedMail
 from accounts.worker import work
@@ -16,6 +17,8 @@ class Command(BaseCommand):
 
     def handle(self, *, once, **options):
         worker = work(once=once)
+        if isinstance(worker.error, DatabaseError):
+            raise worker.error  # manage.py says it in a sentence
         if worker.error:
             name, first_line = type(worker.error).__name__, str(worker.error).partition("\n")[0]
             raise CommandError(f"{name}: {first_line}")
