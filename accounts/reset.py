@@ -31,4 +31,7 @@ def _path_to_reset(mail: Mail) -> str:
     return reverse("password_reset_confirm", args=[key, reset_tokens.make_token(mail.user)])
 
 
-paths.update(password_reset=_path_to_reset)
+paths.update(
+    password_reset=_path_to_reset,
+    password_needed=lambda mail: reverse("password_reset"),
+)

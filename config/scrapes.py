@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from socketserver import ThreadingTCPServer
 
-from django.db.models import Max
 from prometheus_client import CollectorRegistry, MetricsHandler
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -88,14 +87,15 @@ def serve(port: int) -> None:
 
 def _stored() -> Iterator[Metric]:
     with impatient_transaction():
-        figures = dict(Figure.objects.values_list("name", "value"))
-        purged = Figure.objects.aggregate(at=Max("taken_at"))["at"]
+        figures = {figure.name: figure for figure in Figure.objects.all()}
         mails = QueuedMail.objects.figures()
     for name, about in FIGURES.items():
         if name in figures:
-            yield GaugeMetricFamily(f"guestlist_{name}", about, figures[name])
-    if purged:
-        about = "When the last purge ended."
-        yield GaugeMetricFamily("guestlist_purged_timestamp_seconds", about, purged.timestamp())
+            yield GaugeMetricFamily(f"guestlist_{name}", about, figures[name].value)
+    if Figure.LIVE in figures:
+        about, ended = "When the last purge ended.", figures[Figure.LIVE].taken_at.timestamp()
+        yield GaugeMetricFamily("guestlist_purged_timestamp_seconds", about, ended)
+    about = "Whether refresh tokens were ahead of their devices since after_restore ran last."
+    yield GaugeMetricFamily("guestlist_after_restore_due", about, Figure.AHEAD in figures)
     for name, (key, about) in MAILS.items():
         yield GaugeMetricFamily(f"guestlist_{name}", about, mails[key])

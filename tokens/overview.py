@@ -55,6 +55,7 @@ def _overview() -> dict[str, Any]:
         "days": DailyCount.objects.recent(),
         "keys": keys_of_devices(),
         "alarms": latest_alarms(),
+        "ahead": Figure.objects.ahead(),
     }
 
 

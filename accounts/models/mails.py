@@ -41,6 +41,12 @@ class QueuedMailQuerySet(ReadsPrimary, models.QuerySet["QueuedMail"]):
 
     retry.alters_data = True  # type: ignore[attr-defined]
 
+    def hold(self, why: str) -> int:
+        """Give up all mails that wait, until staff let them be tried again. Return how many."""
+        return self.waiting().update(given_up_at=Now(), error=why)
+
+    hold.alters_data = True  # type: ignore[attr-defined]
+
     def stale(self) -> "QueuedMailQuerySet":
         """Mails that nobody needs any more, whether they were given up or never tried."""
         return self.filter(happened_at__lt=Now() - KEPT_FOR)

@@ -4,6 +4,8 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, transaction
 from django.utils import timezone
 
+from accounts.log import TELLING as LOGGED
+from accounts.log import log_accounts
 from accounts.lookups import BytewiseLower
 from accounts.models.primary import ReadsPrimary
 from accounts.signals import send_changed, users_deactivated
@@ -18,14 +20,20 @@ MAX_EMAIL_LENGTH = 254  # characters; usernames are shorter
 
 class UserQuerySet(ReadsPrimary, models.QuerySet):
     def update(self, **kwargs):
-        """Update, and stamp new passwords. Send the signals of accounts."""
-        if "password" in kwargs:
-            kwargs.setdefault("password_changed_at", timezone.now())
-        if not kwargs.keys() & {"is_active", *TELLING}:
+        """Update, and stamp new passwords and addresses. Log it, and send the signals."""
+        _stamp(kwargs)
+        logged = [name for name in LOGGED if name in kwargs and kwargs[name] != models.F(name)]
+        if not logged and not kwargs.keys() & TELLING:
             return super().update(**kwargs)
         with transaction.atomic(using=self.db):
             user_ids = list(self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
+            log_accounts(
+                self.model._default_manager.using(self.db),
+                user_ids,
+                "password changed" if "password_changed_at" in logged else "account changed",
+                logged,
+            )
             if "is_active" in kwargs:
                 users_deactivated.send(self.model, user_ids=user_ids)
             if kwargs.keys() & TELLING:
@@ -75,6 +83,16 @@ class UserQuerySet(ReadsPrimary, models.QuerySet):
             found += keys[:limit]
             more |= len(keys) > limit
         return found, more
+
+
+def _stamp(values: dict) -> None:
+    """Add the time to a new password, and to a new address that takes a verified one's place."""
+    if "password" in values:
+        values.setdefault("password_changed_at", timezone.now())
+    if "email" in values:
+        unverified = models.When(email_verified_at=None, then=None)
+        stamp = models.Case(unverified, default=models.Value(timezone.now()))
+        values.setdefault("email_verified_at", stamp)
 
 
 def _lower(text: str | models.Expression) -> BytewiseLower:

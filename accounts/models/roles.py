@@ -3,11 +3,12 @@ from typing import Any
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
-from django.db import models, router
+from django.db import models, router, transaction
 from django.dispatch import receiver
 
 from accounts import compiled
 from accounts.built_in_roles import BUILT_IN
+from accounts.log import log_committed
 from accounts.models.primary import ReadsPrimary
 from accounts.text import validate_printable
 
@@ -17,7 +18,14 @@ class RoleQuerySet(ReadsPrimary, models.QuerySet):
         """Update, but raise ValidationError for a new name of a built-in role."""
         if "name" in kwargs and self.filter(name__in=BUILT_IN).exists():
             raise ValidationError("A built-in role keeps its name.")
-        return super().update(**kwargs)
+        if "name" not in kwargs:
+            return super().update(**kwargs)
+        with transaction.atomic(using=self.db):
+            former = dict(self.values_list("pk", "name"))
+            updated = super().update(**kwargs)
+            for role in self.model._default_manager.using(self.db).filter(pk__in=former):
+                _log_name(role, former[role.pk], self.db)
+        return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -42,13 +50,19 @@ class Role(models.Model):
         return self.name
 
     def save(self, *args, **kwargs):
-        self.clean()
+        former = self._check_name()
         super().save(*args, **kwargs)
+        _log_name(self, former, kwargs.get("using"))
 
     def clean(self):
+        self._check_name()
+
+    def _check_name(self) -> str:
+        """The stored name, "" for a new role. Raise ValidationError for one that must stay."""
         stored = Role.objects.filter(pk=self.pk).first()
         if stored and stored.is_built_in and self.name != stored.name:
             raise ValidationError(f"The role {stored} is built in and keeps its name.")
+        return stored.name if stored else ""
 
     @property
     def is_built_in(self) -> bool:
@@ -79,6 +93,14 @@ def keep_built_in_roles(instance, **kwargs):
     """
     if instance.is_built_in:
         raise models.ProtectedError(f"The role {instance} is built in.", {instance})
+
+
+def _log_name(role: Any, former: str, using: str | None) -> None:
+    names = {"role": role.pk, "role_name": role.name}
+    if not former:
+        log_committed("role created", using, **names)
+    elif former != role.name:
+        log_committed("role renamed", using, former_name=former, **names)
 
 
 def role_names(user: Any) -> list[str]:

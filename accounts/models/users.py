@@ -1,4 +1,3 @@
-import logging
 from typing import Any
 
 from django.contrib.auth.hashers import check_password, make_password
@@ -9,13 +8,12 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from accounts.built_in_roles import ASKED_FOR
+from accounts.log import log_account
 from accounts.lookups import BytewiseLower
 from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, label_of
 from accounts.signals import send_changed, users_deactivated
 from accounts.text import validate_printable
-
-logger = logging.getLogger(__name__)
 
 # Only ASCII. Every database compares these letters without regard to case in the same way, and
 # letters of other scripts could look like them.
@@ -38,7 +36,8 @@ class User(AbstractUser):
     """A person.
 
     `password_changed_at` is the time of the last real password change. An upgrade of the hash does
-    not move it. A device that signed in before this time is not live.
+    not move it. A device that signed in before this time is not live. `email_verified_at` is moved
+    by each new address, so that it tells one verified address from the next.
     """
 
     username = models.CharField(
@@ -102,7 +101,8 @@ class User(AbstractUser):
         Django sets `_password` at a real change, and clears it before it saves an upgrade of the
         hash. A hash that was made elsewhere and then assigned is a real change too.
         """
-        if self._state.adding:
+        is_new = self._state.adding
+        if is_new:
             User._meta.get_field("username").run_validators(self.username)
         fields = kwargs.get("update_fields")
         unsaved_password = None
@@ -114,15 +114,22 @@ class User(AbstractUser):
             self.password_changed_at = timezone.now()
             if fields is not None:
                 kwargs["update_fields"] = {*fields, "password_changed_at"}
-            is_change = not self._state.adding
+            is_change = not is_new
+        if not is_new and self.email_verified_at and (fields is None or "email" in fields):
+            self._stamp_email(kwargs)
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
             if is_change or (fields is None and (self.is_staff or self.is_superuser)):
                 send_changed([self.pk], using=kwargs.get("using"))
-        if is_change:
-            logger.info("password changed", extra={"user": self.pk})
+            if not is_new:
+                log_account(
+                    self,
+                    "password changed" if is_change else "account changed",
+                    kwargs.get("using"),
+                    kwargs.get("update_fields"),
+                )
         if unsaved_password is not None:
             self._password = unsaved_password
 
@@ -131,6 +138,14 @@ class User(AbstractUser):
         if self._state.adding or constant_time_compare(self.password, self._own_hash):
             return False
         return not User.objects.filter(pk=self.pk, password=self.password).exists()
+
+    def _stamp_email(self, kwargs: dict[str, Any]) -> None:
+        """Stamp an address that code puts in the place of a verified one: it counts as verified."""
+        stored = User.objects.filter(pk=self.pk, email_verified_at=self.email_verified_at)
+        if stored.exclude(email=self.email).exists():
+            self.email_verified_at = timezone.now()
+            if kwargs.get("update_fields") is not None:
+                kwargs["update_fields"] = {*kwargs["update_fields"], "email_verified_at"}
 
     def set_password(self, raw_password):
         super().set_password(raw_password)

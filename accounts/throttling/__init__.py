@@ -10,7 +10,7 @@ from accounts.throttling.doors import (
     log_in,
     may_prove,
 )
-from accounts.throttling.known import forget_networks
+from accounts.throttling.known import forget_all_networks, forget_networks
 from accounts.throttling.lifting import lift, of_superusers, of_user, search
 from accounts.throttling.limits import Limit, TooManyAttempts, in_words, limit_of, log_too_many
 from accounts.throttling.shown import wrong_passwords
@@ -24,6 +24,7 @@ __all__ = [
     "count_reset_request",
     "count_signup",
     "deciding",
+    "forget_all_networks",
     "forget_networks",
     "in_words",
     "lift",

@@ -48,6 +48,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "addresses": addresses.sign_ins,
     "purge": devices.purge,
     "ended devices": devices.unmarked,
+    "restore": devices.restore,
     "usernames": people.usernames,
     "passwords": people.passwords,
     "roles": people.roles,

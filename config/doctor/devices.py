@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from config.doctor.findings import OK, WARNING, Finding
+from config.doctor.findings import ERROR, OK, WARNING, Finding
 from tokens.models import Figure, IssuedToken
 from tokens.models.states import ENDED_BY_USER
 
@@ -19,11 +19,25 @@ def purge() -> Finding:
     if waiting:
         message = f"Devices long past their retention: {waiting}."
         return Finding(WARNING, message, "Run purge_devices daily.")
-    late = Figure.objects.filter(taken_at__lt=Now() - MAX_PURGE_DELAY).first()
+    counted = Figure.objects.filter(name=Figure.LIVE)
+    late = counted.filter(taken_at__lt=Now() - MAX_PURGE_DELAY).first()
     if late:
         message = f"It ended last on {late.taken_at:%Y-%m-%d}, so no addresses are forgotten."
         return Finding(WARNING, message, "Run purge_devices daily.")
     return Finding(OK, "No device is long past its retention.")
+
+
+def restore() -> Finding:
+    """Whether refresh tokens showed that an older database was restored."""
+    ahead = Figure.objects.ahead()
+    if ahead is None:
+        return Finding(OK, "No sign of an older database.")
+    return Finding(
+        ERROR,
+        f"Refresh tokens were ahead of their devices, last on {ahead.taken_at:%Y-%m-%d %H:%M} UTC: "
+        "this database is older than they are, so what was revoked since may be back.",
+        "Run after_restore. If no older database was restored, somebody may have your signing key.",
+    )
 
 
 def unmarked() -> Finding:

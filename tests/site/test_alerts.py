@@ -18,7 +18,7 @@ def series():
     """The names of everything that can be scraped."""
     counted = {f"{metric.name}_total" for metric in metrics.REGISTRY.collect()}
     return (
-        {"guestlist_ready", "guestlist_purged_timestamp_seconds"}
+        {"guestlist_ready", "guestlist_purged_timestamp_seconds", "guestlist_after_restore_due"}
         | counted
         | {f"guestlist_{name}" for name in (*scrapes.FIGURES, *scrapes.MAILS)}
     )

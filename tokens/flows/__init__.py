@@ -4,7 +4,7 @@ Flows take plain values and return plain values, without HTTP. They hash no pass
 verifies it first and passes the user. So no lock is held while Argon2 works.
 """
 
-from tokens.flows import incident
+from tokens.flows import incident, restore
 from tokens.flows.ending import (
     end_by_mail,
     end_own_device,
@@ -50,6 +50,7 @@ __all__ = [
     "reauthenticate",
     "refresh",
     "reset_password",
+    "restore",
     "revoke_for_user",
     "revoke_inactive",
     "take_figures",

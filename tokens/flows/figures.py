@@ -10,7 +10,7 @@ def take_figures() -> None:
     uses, _ = count_by_key()
     Figure.objects.replace(
         {
-            "live_devices": devices.live().count(),
+            Figure.LIVE: devices.live().count(),
             "devices_past_retention": devices.past_retention().count(),
             **{
                 f"{Figure.OF_KEY}{use.key.kid}": use.issued

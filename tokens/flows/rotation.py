@@ -16,7 +16,7 @@ from tokens.flows.log import log
 from tokens.flows.pairs import Pair, pair_of
 from tokens.flows.refusals import Refused, find, require_live
 from tokens.flows.use import sign_of_life
-from tokens.models import IssuedToken, IssuedTokenQuerySet
+from tokens.models import Figure, IssuedToken, IssuedTokenQuerySet
 from tokens.statements import update_if
 from tokens.stories import reuse_note
 
@@ -80,6 +80,7 @@ def _find_refreshable(claims: signing.Claims, client: Client) -> IssuedToken:
         raise Refused("token_invalid")
     if claims.gen > device.generation:
         log("refresh token ahead of its device", device)
+        Figure.objects.count_ahead()
         raise Refused("token_invalid")
     if claims.gen >= device.generation - 1:
         require_live(device, client)
