@@ -44,12 +44,12 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed-test
 	$(call install,$<)
 
 run: export DEBUG = true
-run: export SITE_URL ?= http://127.0.0.1:$(PORT)
+run: export SITE_URL ?= http://localhost:$(PORT)
 run: export ACCESS_TOKEN_LIFETIME ?= 900
-run: $(BIN)/python free-port $(VENV)/installed ## Set everything up, with demo data, and serve it on 127.0.0.1:8000, or PORT=8001
+run: $(BIN)/python free-port $(VENV)/installed ## Set everything up, with demo data, and serve it on localhost:8000, or PORT=8001
 	@echo "Preparing the database"
 	@trap '' INT; $(BIN)/python manage.py migrate --verbosity 0  # which Ctrl-C would leave halfway
-	@trap 'exit 0' INT; $(BIN)/python manage.py load_demo && $(BIN)/python manage.py runserver 127.0.0.1:$(PORT)
+	@trap 'exit 0' INT; $(BIN)/python manage.py load_demo && $(BIN)/python manage.py runserver localhost:$(PORT)
 
 free-port:
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \

@@ -22,7 +22,7 @@ class AccountsConfig(AppConfig):
     def ready(self):
         # Imported here, because checks and receivers register themselves on import, and so do the
         # kinds of mails.
-        from accounts import checks, receivers, reset, verification  # noqa: F401
+        from accounts import checks, passkeys, receivers, reset, verification  # noqa: F401
 
         pre_migrate.connect(note_permissions)
         post_migrate.connect(update_built_in_roles)

@@ -6,6 +6,7 @@ from django.utils.module_loading import import_string
 
 from accounts.backends import RoleBackend
 from accounts.hashers import Argon2PasswordHasher
+from accounts.passkeys import rp_id
 
 
 @register()
@@ -61,6 +62,20 @@ def check_hashers(app_configs, **kwargs):
             "PASSWORD_HASHERS must begin with Guestlist's Argon2PasswordHasher.",
             hint="Put accounts.hashers.Argon2PasswordHasher first, and others after it.",
             id="accounts.E003",
+        )
+    ]
+
+
+@register()
+def check_site_can_have_passkeys(app_configs, **kwargs):
+    """Warn of an IP address: browsers make passkeys for the name of a host alone."""
+    if rp_id():
+        return []
+    return [
+        Warning(
+            "SITE_URL is an IP address, so nobody can have a passkey.",
+            hint="Name the host in SITE_URL. In development it is http://localhost:8000.",
+            id="accounts.W002",
         )
     ]
 

@@ -14,6 +14,7 @@ from accounts.exceptions import LoginFailed
 from accounts.letters import by_staff
 from accounts.mail import send_mail
 from accounts.models import User
+from accounts.passkeys import MAX_ANSWER
 from accounts.throttling import TooManyAttempts, log_too_many
 from accounts.verification import send_verification
 
@@ -40,6 +41,18 @@ class ThrottledForm(forms.BaseForm):
             response.status_code = 429
             response.headers["Retry-After"] = str(self.refusal.wait)
         return response
+
+
+class AnswerField(forms.CharField):
+    """The answer of a passkey as JSON, which a script puts there. No page repeats it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(max_length=MAX_ANSWER, strip=False, widget=AnswerInput, **kwargs)
+
+
+class AnswerInput(forms.HiddenInput):
+    def get_context(self, name, value, attrs):
+        return super().get_context(name, None, attrs)
 
 
 class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):

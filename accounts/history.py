@@ -1,5 +1,6 @@
 """The history of the admin: what the API does to users and roles, and people to their own names."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from accounts.permissions import credential_of
 
 # What `log_new_name()` writes. The admin's own entries are JSON, so none of them begins like this.
 NEW_NAME = "Changed the "
-# Entries of people about their own names. They are deleted with the account; all others stay.
+PASSKEYS = re.compile(f"{NEW_NAME}passkeys: one was (added|removed)")
+# Entries of people about their own names and passkeys. They are deleted with the account; all
+# others stay.
 OF_OWN_NAMES = Q(
     content_type__app_label=User._meta.app_label,
     content_type__model=User._meta.model_name,
@@ -34,8 +37,13 @@ def log_new_name(user: User, what: str, device: object) -> None:
     _write(user, user, CHANGE, f"{NEW_NAME}{what}", device)
 
 
+def log_passkey(user: User, what: str, device: object) -> None:
+    """Write that the person "added" or "removed" a passkey of their own."""
+    _write(user, user, CHANGE, f"{NEW_NAME}passkeys: one was {what}", device)
+
+
 def new_names(user: User, limit: int) -> list[tuple[datetime, str]]:
-    """The last changes of the user's names: when, and what, in words for the user."""
+    """The last changes of the user's names and passkeys: when, and what, in words for the user."""
     entries = LogEntry.objects.filter(
         content_type__app_label=User._meta.app_label,
         content_type__model=User._meta.model_name,
@@ -53,6 +61,8 @@ def _told(entry: Any, user: User) -> list[str]:
     message = entry.get_change_message()
     if not message.startswith("Changed"):
         return []
+    if passkeys := PASSKEYS.search(message):
+        return [f"you {passkeys[1]} a passkey"]
     names = [name for name in ("username", "email address") if name in message.lower()]
     if entry.user_id != user.pk:
         return [f"our staff changed your {name}" for name in names]

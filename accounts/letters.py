@@ -175,6 +175,7 @@ ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "former_username": ("Former username", unlinked),
     "username": ("New username", unlinked),
     "email": ("New email address", str),
+    "passkey": ("Passkey", unlinked),
     "at": ("When", _in_utc),
     "by": ("By", unlinked),
     "note": ("Note", _quoted),

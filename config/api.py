@@ -25,7 +25,7 @@ class IndexView(OpenView):
     def get(self, request):
         names = (
             "schema docs signup login refresh reauthenticate logout logout-others logout-all "
-            "me password devices roles users"
+            "me passkeys password devices roles users"
         )
         return Response({name: reverse(f"api:{name}", request=request) for name in names.split()})
 

@@ -22,6 +22,7 @@ env = Env()
 YEAR = 365 * 24 * 3600  # seconds
 HOST = re.compile(r"\.?(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*|\[[0-9a-f:.]+\]", re.IGNORECASE)
 SENDER = re.compile(r"""(?:"[^"\\]*"|[^<>:;,@"]*)\s*<([^<>\s]+)>|([^<>:;,\s]+)""")
+ANDROID = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 WIDEST = {4: 8, 6: 7}  # the shortest prefix of a network of proxies: 10.0.0.0/8, fc00::/7
 REASONS = ["Reported lost.", "Reported stolen.", "You left the company.", "Looked wrong to us."]
 LOCAL = [".localhost", "127.0.0.1", "[::1]"]  # Django allows these hosts with DEBUG on
@@ -97,6 +98,26 @@ def trusted_origins(name: str) -> list[str]:
 def open_origins(name: str) -> list[str]:
     """Origins, or `*` alone, which means every origin."""
     return ["*"] if env.str(name, "").strip() == "*" else words(name, _origin)
+
+
+def passkey_origins(name: str, site_url: str) -> list[str]:
+    """Origins of apps that may use passkeys of this site, besides `site_url`.
+
+    Of Android apps `android:apk-key-hash:` and the hash of the signing certificate, and https
+    origins of the host of `site_url` or below it.
+    """
+
+    def read(item: str) -> str:
+        if item.startswith("android:"):
+            if ANDROID.fullmatch(item):
+                return item
+            raise _Refused("must end in the SHA-256 of the certificate, in base64url")
+        host, own = urlsplit(_origin(item)).hostname or "", urlsplit(site_url).hostname or ""
+        if not item.startswith("https://") or not f".{host}".endswith(f".{own}"):
+            raise _Refused("must be an https origin of the host of SITE_URL, or below it")
+        return item
+
+    return words(name, read)
 
 
 def site(name: str, default: str, allowed_hosts: list[str], *, debug: bool) -> str:

@@ -25,7 +25,7 @@ _minute, _hour, _day = timedelta(minutes=1), timedelta(hours=1), timedelta(days=
 DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = environment.hosts("ALLOWED_HOSTS")
 SITE_URL = environment.site(
-    "SITE_URL", "http://127.0.0.1:8000" if DEBUG else "", ALLOWED_HOSTS, debug=DEBUG
+    "SITE_URL", "http://localhost:8000" if DEBUG else "", ALLOWED_HOSTS, debug=DEBUG
 )
 SUPPORT_CONTACT = environment.contact("SUPPORT_CONTACT")
 REVOKE_REASONS = environment.reasons("REVOKE_REASONS")
@@ -129,6 +129,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.passwords.ContextValidator"},
 ]
 PASSWORD_CONTEXT_WORDS = words("PASSWORD_CONTEXT_WORDS")
+PASSKEY_ORIGINS = environment.passkey_origins("PASSKEY_ORIGINS", SITE_URL)
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", True)
 LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5, maximum=100)
 LOGIN_ATTEMPTS_PER_ADDRESS = number("LOGIN_ATTEMPTS_PER_ADDRESS", 50, maximum=10_000)

@@ -2,13 +2,16 @@ from django import forms
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
-from accounts.forms import NewPasswordForm, ThrottledForm
+from accounts.forms import AnswerField, NewPasswordForm, ThrottledForm
 from accounts.models import User
+from accounts.models.passkeys import NAME_LENGTH as PASSKEY_NAME_LENGTH
 from accounts.models.queries import MAX_EMAIL_LENGTH
 from accounts.proof import WRONG
 from accounts.text import clean_text, validate_printable
 from accounts.throttling import check_password
 from tokens.models import NAME_LENGTH
+
+NO_ANSWER = "Your browser has not made a passkey. This needs JavaScript."
 
 
 class PasswordChangeForm(NewPasswordForm, ThrottledForm, auth_forms.PasswordChangeForm):
@@ -60,6 +63,24 @@ class NamesForm(ThrottledForm, forms.Form):
             if not check_password(self.device.user, password, device=self.device.pk):
                 raise ValidationError(WRONG)
         return password
+
+
+class PasskeyForm(forms.Form):
+    """A new passkey. A script fills in what the authenticator answers."""
+
+    passkey = AnswerField(error_messages={"required": NO_ANSWER})
+    name = forms.CharField(
+        required=False,
+        max_length=PASSKEY_NAME_LENGTH,
+        validators=[validate_printable],
+        help_text="So that you know it again: “My phone”.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def clean(self):
+        """Show what is wrong with the hidden field where people see it."""
+        for error in self.errors.pop("passkey", ()):
+            self.add_error(None, error)
 
 
 class RenameForm(forms.Form):

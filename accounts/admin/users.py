@@ -10,7 +10,8 @@ from django.shortcuts import redirect
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from accounts import throttling
 from accounts.admin.lists import LargeListAdmin
@@ -146,10 +147,10 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         moment("password_changed_at", "password changed"),
         moment("date_joined", "joined"),
     ]
-    readonly_fields = ["email_verified", "login_lock", *times]
+    readonly_fields = ["email_verified", "login_lock", "passkeys", *times]
     actions = ["send_reset_link"]
     fieldsets = [
-        (None, {"fields": ["username", "email", "email_verified", "login_lock"]}),
+        (None, {"fields": ["username", "email", "email_verified", "passkeys", "login_lock"]}),
         ("Access", {"fields": ["is_active", "is_staff", "is_superuser", "roles"]}),
         ("Dates", {"fields": times}),
     ]
@@ -259,6 +260,14 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
         if user.email_verified_at is None:
             return "no: the only mail they get is the link to confirm it"
         return format_html("yes, on {}", exact(user.email_verified_at))
+
+    @admin.display(description="passkeys")
+    def passkeys(self, user):
+        rows = [
+            (one, exact(one.created_at), exact(one.used_at) if one.used_at else "never")
+            for one in user.passkeys.order_by("created_at", "pk")
+        ]
+        return format_html_join(SafeString("<br>"), "{}: added {}, last used {}", rows) or "none"
 
     @admin.display(description="locks on signing in")
     def login_lock(self, user):

@@ -1,4 +1,5 @@
 from accounts.models.mails import QueuedMail, QueuedMailQuerySet
+from accounts.models.passkeys import Passkey, PasskeyQuerySet
 from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, RoleQuerySet, keep_built_in_roles
 from accounts.models.throttles import Throttle, ThrottleQuerySet
@@ -6,6 +7,8 @@ from accounts.models.users import GuestlistUserManager, User
 
 __all__ = [
     "GuestlistUserManager",
+    "Passkey",
+    "PasskeyQuerySet",
     "QueuedMail",
     "QueuedMailQuerySet",
     "Role",

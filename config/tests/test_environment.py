@@ -76,7 +76,7 @@ def good(folder):
 
 def warnings_of(started):
     """The ids of the warnings at the start. With DEBUG on, a line is text."""
-    return re.findall(r"unsafe configuration.*?(config\.W\d+)", started["said"])
+    return re.findall(r"unsafe configuration.*?((?:config|accounts)\.W\d+)", started["said"])
 
 
 # The table. A value that is no longer than it says stands for its kind.
@@ -158,6 +158,7 @@ TABLE = {
     ),
     "CSRF_TRUSTED_ORIGINS": origins(),
     "CORS_ALLOWED_ORIGINS": origins(),
+    "PASSKEY_ORIGINS": origins(),
     "TRUSTED_PROXIES": stopping(
         "", "10.0.0.1/8", "0", "-1", "0.0.0.0/0", "https://10.0.0.1", "proxy.example.org"
     )
@@ -249,13 +250,16 @@ def check_outcome(started, name, outcome):
         assert SECRET not in started["error"] + started["said"]
     else:
         assert started["code"] == 0, started["error"]
-        assert warnings_of(started) == ([outcome] if outcome.startswith("config.") else [])
+        assert warnings_of(started) == (
+            [outcome] if outcome.startswith(("config.", "accounts.")) else []
+        )
 
 
 # Other values of one variable, or of some together
 
 
-LOCAL = {"SITE_URL": "http://127.0.0.1:8000", "ALLOWED_HOSTS": "127.0.0.1"}
+LOCAL = {"SITE_URL": "http://localhost:8000", "ALLOWED_HOSTS": "localhost"}
+ANDROID = "android:apk-key-hash:" + "a" * 43
 KEY, PAIR = generate_signing_key(), generate_signing_key("EdDSA")
 FAR = "postgres://user:password@db.example.org/name"
 
@@ -282,6 +286,12 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"SITE_URL": "http://example.org"}, "SITE_URL", STOPS),
         ({"SITE_URL": "https://example.org/"}, "", "The slash is dropped."),
         (LOCAL, "SITE_URL", "config.W008"),
+        ({"SITE_URL": "https://192.0.2.1", "ALLOWED_HOSTS": "192.0.2.1"}, "", "accounts.W002"),
+        ({"PASSKEY_ORIGINS": f"{ANDROID}, https://app.example.org:8443"}, "", "Two apps."),
+        ({"PASSKEY_ORIGINS": ANDROID + "a"}, "PASSKEY_ORIGINS", STOPS),
+        ({"PASSKEY_ORIGINS": "http://example.org"}, "PASSKEY_ORIGINS", STOPS),
+        ({"PASSKEY_ORIGINS": "https://evilexample.org"}, "PASSKEY_ORIGINS", STOPS),
+        ({"PASSKEY_ORIGINS": "https://*.example.org"}, "PASSKEY_ORIGINS", STOPS),
         ({"TRUSTED_PROXIES": "::/0"}, "TRUSTED_PROXIES", STOPS),
         ({"TRUSTED_PROXIES": "0.0.0.0/1, 128.0.0.0/1"}, "TRUSTED_PROXIES", STOPS),
         ({"TRUSTED_PROXIES": "10.0.0.0/8, fc00::/7"}, "", "The private networks."),

@@ -44,7 +44,7 @@ def network(live_server):
 def page_url(network, settings, tmp_path):
     """The page, served from another origin than the site, with the site's address in it."""
     for file in EXAMPLE.iterdir():
-        content = file.read_text().replace("http://127.0.0.1:8000", network.url)
+        content = file.read_text().replace("http://localhost:8000", network.url)
         (tmp_path / file.name).write_text(content)
     handler = functools.partial(QuietHandler, directory=tmp_path)
     with serve(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:

@@ -76,9 +76,17 @@ class DeviceView(generics.RetrieveUpdateDestroyAPIView):
 
 
 def get_device_of(user: User, id: str) -> IssuedToken:
-    """The user's device with that id. Raise Http404 for any other text.
+    """The user's device with that id. Raise Http404 for any other text."""
+    device = find_device_of(user.pk, read_id(id))
+    if device is None:
+        raise Http404
+    return device
 
-    The id is a UUID with hyphens, in lower or upper case.
+
+def read_id(id: str) -> uuid.UUID:
+    """The id of a device or a passkey: a UUID with hyphens. Raise Http404 for any other text.
+
+    Its letters may be in lower or upper case.
     """
     try:
         key = uuid.UUID(id)
@@ -86,7 +94,4 @@ def get_device_of(user: User, id: str) -> IssuedToken:
         raise Http404 from None
     if str(key) != id.lower():  # UUID() also reads other spellings.
         raise Http404
-    device = find_device_of(user.pk, key)
-    if device is None:
-        raise Http404
-    return device
+    return key

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from accounts import converters  # noqa: F401
-from tokens.api import devices, incidents, me, sign_in, staff
+from tokens.api import devices, incidents, me, passkeys, sign_in, staff
 
 urlpatterns = [
     # Django tries them in turn, so those that clients ask for most often come first.
@@ -14,6 +14,9 @@ urlpatterns = [
     path("logout", sign_in.LogoutView.as_view(), name="logout"),
     path("logout/others", sign_in.LogoutOthersView.as_view(), name="logout-others"),
     path("logout/all", sign_in.LogoutAllView.as_view(), name="logout-all"),
+    path("me/passkeys", passkeys.PasskeyListView.as_view(), name="passkeys"),
+    path("me/passkeys/options", passkeys.PasskeyOptionsView.as_view(), name="passkey-options"),
+    path("me/passkeys/<str:id>", passkeys.PasskeyView.as_view(), name="passkey"),
     path("password", me.PasswordView.as_view(), name="password"),
     path("users/devices/revoke", incidents.IncidentView.as_view(), name="incident"),
     path(

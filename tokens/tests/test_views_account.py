@@ -47,7 +47,7 @@ def test_data_holds_everything_and_no_secret(laptop, api, alice, support, read_s
     assert answer.headers["Content-Disposition"] == 'attachment; filename="guestlist-data.json"'
     assert answer.headers["Cache-Control"] == "no-store"
     data = answer.json()
-    assert set(data) == {"account", "devices", "administration"}
+    assert set(data) == {"account", "devices", "passkeys", "administration"}
     assert (data["account"]["username"], data["account"]["email"]) == ("alice", alice.email)
     ended, current = sorted(data["devices"], key=lambda device: device["kind"])
     assert (ended["name"], ended["revoked_note"]) == ("Ana's phone", "Lost.")

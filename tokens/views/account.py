@@ -161,6 +161,9 @@ def data_of(user: User) -> dict[str, Any]:
             "last_login": user.last_login,
         },
         "devices": list(user.devices.order_by("-created_at").values(*DEVICE_FIELDS)),
+        "passkeys": list(
+            user.passkeys.order_by("created_at").values("id", "name", "created_at", "used_at")
+        ),
         "administration": list(
             LogEntry.objects.filter(user=user).values(
                 "action_time", "object_repr", "change_message"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from tokens.views import account, activity, devices, sign_in
+from tokens.views import account, activity, devices, passkeys, sign_in
 
 urlpatterns = [
     path("devices/", devices.DevicesView.as_view(), name="devices"),
@@ -24,6 +24,14 @@ urlpatterns = [
     path("account/", account.AccountView.as_view(), name="account"),
     path("account/activity/", activity.ActivityView.as_view(), name="activity"),
     path("account/names", account.NamesView.as_view(), name="names"),
+    path("account/passkeys/", passkeys.PasskeysView.as_view(), name="passkeys"),
+    path("account/passkeys/add", passkeys.AddPasskeyView.as_view(), name="passkey_add"),
+    path("account/passkeys/options", passkeys.PasskeyOptionsView.as_view(), name="passkey_options"),
+    path(
+        "account/passkeys/<uuid:id>/remove",
+        passkeys.RemovePasskeyView.as_view(),
+        name="passkey_remove",
+    ),
     path("account/data", account.DataView.as_view(), name="account_data"),
     path("account/delete", account.DeleteView.as_view(), name="account_delete"),
 ]

@@ -1,0 +1,106 @@
+"""Passkeys in Chromium, with the virtual authenticator of its developer tools."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.eyes import assert_accessible, assert_accessible_without_script
+from tests.browser.hands import Keyboard, Mouse
+
+
+@pytest.fixture(autouse=True)
+def here(settings, live_server):
+    """Passkeys belong to the address that the browser shows."""
+    settings.SITE_URL = live_server.url
+
+
+class Finger:
+    """The sensor of the computer that this tab runs on, and whose finger is on it."""
+
+    def __init__(self, tab, **options):
+        self.cdp = tab.context.new_cdp_session(tab)
+        self.cdp.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+            **options,
+        }
+        self.id = self.send("addVirtualAuthenticator", options=options)["authenticatorId"]
+
+    def send(self, command, **parameters):
+        return self.cdp.send(f"WebAuthn.{command}", parameters)
+
+    def verify(self, is_verified):
+        self.send("setUserVerified", authenticatorId=self.id, isUserVerified=is_verified)
+
+    def touch(self, *, by_itself):
+        self.send("setAutomaticPresenceSimulation", authenticatorId=self.id, enabled=by_itself)
+
+    def credentials(self):
+        return self.send("getCredentials", authenticatorId=self.id)["credentials"]
+
+    def forget(self):
+        self.send("clearCredentials", authenticatorId=self.id)
+
+
+def add_passkey(tab, person=None, name="My laptop"):
+    """Add a passkey, from the account page on."""
+    person = person or Mouse(tab)
+    tab.goto("/account/")
+    person.press(tab.get_by_role("link", name="See and add passkeys"))
+    person.press(tab.get_by_role("link", name="Add a passkey"))
+    person.write(tab.get_by_label("Name"), name)
+    person.press(tab.get_by_role("button", name="Add a passkey"))
+
+
+@pytest.mark.parametrize("hands", [Mouse, Keyboard])
+def test_a_passkey_is_added_and_removed(hers, alice, hands):
+    finger, person = Finger(hers), hands(hers)
+    add_passkey(hers, person)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    expect(hers.get_by_role("heading", name="My laptop")).to_be_visible()
+    [credential] = finger.credentials()
+    assert credential["isResidentCredential"]
+    person.press(hers.get_by_role("link", name="Remove My laptop"))
+    person.press(hers.get_by_role("button", name="Remove this passkey"))
+    expect(hers.get_by_text("You have none yet.")).to_be_visible()
+
+
+def test_a_second_one_on_the_same_device_is_not_made(hers):
+    Finger(hers)
+    add_passkey(hers)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    add_passkey(hers)
+    expect(hers.get_by_role("alert")).to_contain_text("has a passkey of your account already")
+
+
+def test_a_second_authenticator(hers, alice):
+    finger = Finger(hers)
+    add_passkey(hers)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    finger.forget()
+    add_passkey(hers, name="My key")
+    expect(hers.get_by_role("heading", name="My key")).to_be_visible()
+    assert alice.passkeys.count() == 2
+
+
+def test_without_verification_nothing_is_added(hers, alice):
+    Finger(hers).verify(False)
+    add_passkey(hers)
+    expect(hers.get_by_role("alert")).to_contain_text("Nothing was done")
+    assert not alice.passkeys.exists()
+
+
+def test_pages_are_accessible(hers, alice):
+    Finger(hers)
+    add_passkey(hers, name="W" * 64)
+    expect(hers.get_by_role("heading", name="W" * 64)).to_be_visible()
+    remove = f"/account/passkeys/{alice.passkeys.get().pk}/remove"
+    for address in ("/account/passkeys/", remove, "/account/passkeys/add"):
+        hers.goto(address)
+        assert_accessible(hers)
+    assert_accessible_without_script(hers)
+    expect(hers.get_by_text("Passkeys need JavaScript")).to_be_visible()

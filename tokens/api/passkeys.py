@@ -1,0 +1,99 @@
+"""The API of a person's own passkeys."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import exceptions, generics, serializers, status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+
+from accounts import passkeys
+from accounts.models import Passkey
+from accounts.models.passkeys import NAME_LENGTH
+from accounts.passkeys import PasskeyRefused
+from accounts.permissions import IsFresh, IsFreshForWrites, credential_of
+from tokens.api.devices import read_id
+from tokens.notices import origin_of
+
+
+class PasskeyField(serializers.DictField):
+    """The answer of an authenticator, as `PublicKeyCredential.toJSON()` gives it."""
+
+    def __init__(self, **kwargs):
+        help_text = "WebAuthn's JSON: what the platform answers to the options."
+        super().__init__(write_only=True, help_text=help_text, **kwargs)
+
+
+class PasskeySerializer(serializers.ModelSerializer):
+    """A passkey as its owner sees it. A new one has the member `passkey` too."""
+
+    name = serializers.CharField(max_length=NAME_LENGTH, required=False, allow_blank=True)
+    passkey = PasskeyField()
+
+    class Meta:
+        model = Passkey
+        fields = ["id", "name", "created_at", "used_at", "passkey"]
+        read_only_fields = ["id", "created_at", "used_at"]
+
+
+class OfOwner:
+    """The passkeys of the person who asks, the first one first."""
+
+    serializer_class = PasskeySerializer
+    permission_classes = [IsAuthenticated, IsFreshForWrites]
+
+    def get_queryset(self):
+        if getattr(self, "swagger_fake_view", False):
+            return Passkey.objects.none()
+        return self.request.user.passkeys.order_by("created_at", "pk")
+
+
+class PasskeyListView(OfOwner, generics.ListCreateAPIView):
+    """The passkeys of the person who asks. A new one answers the options."""
+
+    refuses = {"POST": (401,)}
+
+    def perform_create(self, serializer):
+        given, device = serializer.validated_data, credential_of(self.request)
+        try:
+            serializer.instance = passkeys.register(
+                self.request.user,
+                given["passkey"],
+                passkeys.registration(device.pk),
+                given.get("name", ""),
+                device=device.pk,
+                origin=origin_of(device),
+            )
+        except PasskeyRefused as refusal:
+            raise exceptions.ValidationError({"passkey": [str(refusal)]}) from None
+
+
+class PasskeyView(OfOwner, generics.RetrieveDestroyAPIView):
+    """One passkey of the person who asks."""
+
+    question = "Remove this passkey?"
+
+    def get_object(self):
+        return generics.get_object_or_404(self.get_queryset(), pk=read_id(self.kwargs["id"]))
+
+    def perform_destroy(self, passkey):
+        device = credential_of(self.request)
+        passkeys.remove(passkey, device=device.pk, origin=origin_of(device))
+
+
+class PasskeyOptionsView(generics.GenericAPIView):
+    """WebAuthn's options for a new passkey, good for five minutes on this device."""
+
+    permission_classes = [IsAuthenticated, IsFresh]
+
+    @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
+    def post(self, request):
+        purpose = passkeys.registration(credential_of(request).pk)
+        return options_of(lambda: passkeys.creation_options(request.user, purpose))
+
+
+def options_of(make) -> Response:
+    """The options that `make()` returns. Raise PermissionDenied, with the reason, without any."""
+    try:
+        return Response(make(), status=status.HTTP_200_OK)
+    except PasskeyRefused as refusal:
+        raise exceptions.PermissionDenied(str(refusal)) from None
