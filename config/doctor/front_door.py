@@ -116,6 +116,14 @@ class FrontDoor:
         return connection
 
 
+def claim(header: str, value: str) -> dict[str, str]:
+    """The header in both spellings. X-Request-ID and X_Request_ID are one name in WSGI.
+
+    Some proxies pass the second one on, and with some servers it takes the place of the first.
+    """
+    return {header: value, header.replace("-", "_"): value}
+
+
 def ask(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> Answer:
     """Send a GET on this connection. Raise ValueError for an answer above MAX_BODY."""
     defaults = {"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"}

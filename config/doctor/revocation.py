@@ -16,7 +16,7 @@ from django.core.management.base import CommandError
 
 from accounts.models import User
 from config.doctor.findings import ERROR, OK, WARNING, Finding
-from config.doctor.front_door import TIMEOUT, FrontDoor, ask
+from config.doctor.front_door import TIMEOUT, FrontDoor, ask, claim
 from tokens import flows
 from tokens.client import is_trusted
 from tokens.models import IssuedToken
@@ -70,7 +70,7 @@ def trial(user: User) -> Iterator[Trial]:
 def address(door: FrontDoor, made: Trial) -> Finding:
     """The address that the server notes for this machine, which claims to have another one."""
     with closing(door.connect_privately()) as connection:
-        answer = ask(connection, "/api/v1/me", {**made.headers, "X-Forwarded-For": MADE_UP})
+        answer = ask(connection, "/api/v1/me", made.headers | claim("X-Forwarded-For", MADE_UP))
     if answer.status != 200:
         hint = "See the lines of url. The server needs this SITE_URL, DATABASE_URL and these keys."
         return Finding(ERROR, f"A new device is answered {answer.status}.", hint)
@@ -109,7 +109,10 @@ def _not_seen(seen: str | None, own: str) -> Finding:
     if is_trusted(own, settings.TRUSTED_PROXIES):
         message = f"The server believes {own}, because it is a trusted proxy."
         return Finding(OK, message, "From another machine, doctor tells what clients can claim.")
-    hint = "Name only proxies in TRUSTED_PROXIES, and let them add to X-Forwarded-For."
+    hint = (
+        "Name only proxies in TRUSTED_PROXIES. Let them add to X-Forwarded-For, and drop headers "
+        "with underscores."
+    )
     return Finding(ERROR, "A client that claims another address is believed.", hint)
 
 

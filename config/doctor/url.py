@@ -9,9 +9,10 @@ from urllib.parse import urljoin, urlsplit
 from django.conf import settings
 
 from config.doctor.findings import ERROR, OK, WARNING, Finding, printable, told
-from config.doctor.front_door import Answer, FrontDoor
+from config.doctor.front_door import Answer, FrontDoor, claim
 
 SEES_NO_TLS = "If a proxy ends TLS, name it in TRUSTED_PROXIES, and let it send X-Forwarded-Proto."
+DROP = "drop what clients send of it, with underscores too"
 PROXY_HOST = "Let the proxy pass the Host header on."
 STRANGE_HOST = "doctor.invalid"  # RFC 2606
 MAX_AGE = re.compile(r"""max-age\s*=\s*"?([0-9]+)""", re.IGNORECASE)
@@ -126,15 +127,16 @@ def cookies(door: FrontDoor) -> Finding:
 def claims(door: FrontDoor) -> Finding:
     """Whether a client that claims another scheme, or an id of its request, is believed."""
     other = "http" if door.scheme == "https" else "https"
-    index = door.get("/api/v1/", **{"Accept": "application/json", "X-Forwarded-Proto": other})
+    index = door.get("/api/v1/", Accept="application/json", **claim("X-Forwarded-Proto", other))
     seen = urlsplit(_link(index)).scheme or ("http" if index.status == 403 else "")
     usual = _index(door)
     if seen == other and usual.status == 200:
-        hint = "Let the proxy set X-Forwarded-Proto itself, and take away what clients send."
+        hint = f"Let the proxy set X-Forwarded-Proto itself, and {DROP}."
         return Finding(WARNING, f"A client that claims {other} is believed.", hint)
     made_up = f"doctor-{secrets.token_hex(8)}"
-    if made_up in (door.get("/login", **{"X-Request-ID": made_up}).headers["X-Request-ID"] or ""):
-        hint = "Let the proxy set X-Request-ID itself. Otherwise clients choose ids in the log."
+    page = door.get("/login", **claim("X-Request-ID", made_up))
+    if made_up in (page.headers["X-Request-ID"] or ""):
+        hint = f"Let the proxy set X-Request-ID itself, and {DROP}."
         return Finding(WARNING, "A client that makes up its request id is believed.", hint)
     return Finding(OK, "What a client claims about itself is not believed.")
 

@@ -117,6 +117,10 @@ def test_site_in_order(site):
     }
 
 
+def believing_underscores(request):
+    return believing(request, "X_Forwarded_Proto")
+
+
 def redirecting(where):
     return lambda request: (301, [("Location", where)], b"")
 
@@ -126,8 +130,13 @@ def echoing(request):
     return 200, [("X-Request-ID", told), ("Set-Cookie", "csrftoken=a")], b""
 
 
-def believing(request):
-    scheme = request.headers["X-Forwarded-Proto"] or "http"
+def echoing_underscores(request):
+    told = request.headers["X_Request_ID"] or "made-here"
+    return 200, [("X-Request-ID", told), ("Set-Cookie", "csrftoken=a")], b""
+
+
+def believing(request, header="X-Forwarded-Proto"):
+    scheme = request.headers[header] or "http"
     return index_of(f"{scheme}://{request.headers['Host']}")
 
 
@@ -146,6 +155,7 @@ TABLE = [
     ),
     ("/login", (200, [], b""), "url host", "warning", "any host"),
     ("/login", echoing, "url claims", "warning", "request id"),
+    ("/login", echoing_underscores, "url claims", "warning", "request id"),
     (
         "/login",
         (200, [], b'"/static/guestlist.0.css"'),
@@ -156,6 +166,7 @@ TABLE = [
     ("/api/v1/", index_of("https://127.0.0.1"), "url scheme", "error", "plain http for https"),
     ("/api/v1/", index_of("http://inner:8000"), "url host", "error", "lead to inner:8000"),
     ("/api/v1/", believing, "url claims", "warning", "claims https"),
+    ("/api/v1/", believing_underscores, "url claims", "warning", "claims https"),
     ("/api/v1/", (200, [], b"[" * 99999), "url scheme", "error", "and not its links"),
     ("/api/v1/", (200, [], b'{"login": 3}'), "url scheme", "error", "and not its links"),
     ("/api/v1/", (403, [], b'{"code": "tls_required"}'), "url scheme", "ok", "refuses plain"),
@@ -593,7 +604,7 @@ def test_address_that_the_server_saw(site, alice, settings, seen, trusted, level
         found = revocation.address(FrontDoor(site.origin), made)
     assert (found.level, words in found.message) == (level, True)
     _, headers = site.seen[-1]
-    assert headers["X-Forwarded-For"] == revocation.MADE_UP
+    assert headers["X-Forwarded-For"] == headers["X_Forwarded_For"] == revocation.MADE_UP
 
 
 @pytest.mark.parametrize(
