@@ -31,7 +31,9 @@ def log_committed(event: str, using: str | None, **details: Any) -> None:
 
 def log_account(user: Any, event: str, using: str | None, fields: Iterable[str] | None) -> None:
     """Log those of the telling columns that a save wrote. `fields` None means all."""
-    told = {name: _plain(getattr(user, name)) for name in TELLING if not fields or name in fields}
+    told = {
+        name: _plain(getattr(user, name)) for name in TELLING if fields is None or name in fields
+    }
     if told:
         log_committed(event, using, user=user.pk, **told)
 

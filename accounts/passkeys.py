@@ -172,7 +172,6 @@ def remove(passkey: Passkey, *, device: object, origin: Facts) -> None:
         if not Passkey.objects.filter(pk=passkey.pk).delete()[0]:
             return
         _tell(passkey, "removed", device, origin)
-    logger.info("passkey removed", extra=_log_fields(passkey))
 
 
 def request_options(purpose: Purpose, user: User | None = None) -> dict[str, Any]:

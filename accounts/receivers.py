@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.letters import Mail, by_staff, paths
 from accounts.log import AT_ONCE, log_committed
 from accounts.mail import send_mail_to, send_mails
-from accounts.models import Role, User
+from accounts.models import Passkey, Role, User
 from accounts.models.roles import label_of
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,11 @@ def _told(right: str, keys: list[int]) -> list[Any]:
 def log_deleted_role(instance, using, **kwargs):
     """The people who had it lose it without a line of their own."""
     log_committed("role deleted", using, role=instance.pk, role_name=instance.name)
+
+
+@receiver(post_delete, sender=Passkey)
+def log_removed_passkey(instance, using, **kwargs):
+    log_committed("passkey removed", using, user=instance.user_id, passkey=str(instance.pk))
 
 
 @receiver(post_save, sender=User)

@@ -10,7 +10,7 @@ from django.conf import settings  # noqa: E402
 
 from config.checks import check_at_start  # noqa: E402
 from config.databases import bound_connections  # noqa: E402
-from config.servers import PGOPTIONS, ASGIHandler, serve_metrics  # noqa: E402
+from config.servers import PGOPTIONS, ASGIHandler, bound_waits, serve_metrics  # noqa: E402
 from tokens.user_agents import parse_user_agent  # noqa: E402
 
 os.environ.setdefault("PGOPTIONS", PGOPTIONS)
@@ -19,4 +19,5 @@ bound_connections(settings.DATABASES["default"])
 application = ASGIHandler()
 check_at_start()
 serve_metrics()
+bound_waits()
 parse_user_agent("")  # loads its tables, before the first sign-in waits for them

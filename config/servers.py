@@ -16,6 +16,7 @@ from django.core.handlers import asgi, wsgi
 from django.http import HttpRequest
 
 from config import health
+from config.databases import OUR_POSTGRESQL
 from config.readiness import afailed_parts, failed_parts
 
 # Limits for requests: 10 s for a lock and 20 s for a statement, so the 503 comes before gunicorn
@@ -30,6 +31,14 @@ def serve_metrics() -> None:
         from config.scrapes import serve
 
         serve(settings.METRICS_PORT)
+
+
+def bound_waits() -> None:
+    """Bound the one wait at PostgreSQL to which the limits above do not apply."""
+    if settings.DATABASES["default"]["ENGINE"] == OUR_POSTGRESQL:
+        from config.postgresql import waits
+
+        waits.start()
 
 
 class ReadableContentType(HttpRequest):

@@ -117,21 +117,23 @@ class User(AbstractUser):
             is_change = not is_new
         if not is_new and self.email_verified_at and (fields is None or "email" in fields):
             self._stamp_email(kwargs)
-        with transaction.atomic(using=kwargs.get("using")):
+        self._save_and_tell(args, kwargs, is_change=is_change)
+        if unsaved_password is not None:
+            self._password = unsaved_password
+
+    def _save_and_tell(self, args: Any, kwargs: dict[str, Any], *, is_change: bool) -> None:
+        """Save, log it, and send the signals. `is_change`: a stored account gets a new password."""
+        using, is_new = kwargs.get("using"), self._state.adding
+        fields = kwargs.get("update_fields")
+        with transaction.atomic(using=using):
             super().save(*args, **kwargs)
             if not self.is_active:
                 users_deactivated.send(type(self), user_ids=[self.pk])
             if is_change or (fields is None and (self.is_staff or self.is_superuser)):
-                send_changed([self.pk], using=kwargs.get("using"))
+                send_changed([self.pk], using=using)
             if not is_new:
-                log_account(
-                    self,
-                    "password changed" if is_change else "account changed",
-                    kwargs.get("using"),
-                    kwargs.get("update_fields"),
-                )
-        if unsaved_password is not None:
-            self._password = unsaved_password
+                event = "password changed" if is_change else "account changed"
+                log_account(self, event, using, fields)
 
     def _is_hash_assigned(self) -> bool:
         """Whether `password` holds a new hash that `set_password()` did not make."""

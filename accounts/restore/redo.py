@@ -13,7 +13,7 @@ from django.db import connections, router, transaction
 
 from accounts.built_in_roles import BUILT_IN
 from accounts.mail import send_mail
-from accounts.models import Role, User
+from accounts.models import Passkey, Role, User
 from accounts.models.roles import label_of
 from accounts.restore.words import FLAGS, Account, RoleWords, Words
 
@@ -43,6 +43,10 @@ def redo(words: Words, *, dry_run: bool) -> Iterator[Change]:
                 change = _redo_account(user, words.accounts[user.pk], words, dry_run)
             if change.taken:
                 yield change
+    for passkey in Passkey.objects.filter(pk__in=words.passkeys).select_related("user"):
+        yield Change("account", passkey.user_id, passkey.user.username, ["a passkey"])
+        if not dry_run:
+            passkey.delete()
 
 
 def advance_keys(words: Words) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from accounts.log import TELLING
 from accounts.log import logger as writer
@@ -44,6 +45,7 @@ class Words:
 
     accounts: dict[int, Account] = field(default_factory=lambda: defaultdict(Account))
     roles: dict[int, RoleWords] = field(default_factory=lambda: defaultdict(RoleWords))
+    passkeys: set[UUID] = field(default_factory=set)  # that were removed
     top: dict[type, int] = field(default_factory=lambda: {User: 0, Role: 0})
 
 
@@ -77,6 +79,8 @@ def _hear(words: Words, time: datetime, line: dict[str, Any]) -> None:
         names += [line["former_name"], line["role_name"]]
     elif event == "role deleted":
         words.roles[_key(words, Role, line["role"])].is_deleted = True
+    elif event == "passkey removed":
+        words.passkeys.add(UUID(str(line["passkey"])))
     else:
         raise ValueError
 

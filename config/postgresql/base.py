@@ -13,6 +13,7 @@ from django.db.backends.postgresql import base
 from psycopg import Error
 from psycopg_pool import ConnectionPool
 
+from config.postgresql import waits
 from config.postgresql.schema import DatabaseSchemaEditor
 
 IDLE = 30  # seconds
@@ -30,6 +31,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Replaces the check of the pool itself (CONN_HEALTH_CHECKS), which asks each time.
         """
         connection = super().get_new_connection(conn_params)
+        waits.watch(connection)
         if self.pool is None or _is_quiet(connection) or _answers(connection):
             return connection
         self.pool.drain()

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from psycopg import sql
 
+from accounts import passkeys
 from accounts.models import QueuedMail, Role, Throttle, User
 from accounts.reset import reset_tokens
 from accounts.tests.admin import make_role, permission, save, url_of
@@ -356,11 +357,26 @@ def a_query_changes_the_address(site, user):
     User.objects.filter(pk=user.pk).update(email=f"{user.username}@example.net")
 
 
+def has_passkey(user):
+    return user.passkeys.exists()
+
+
+@act(has_passkey)
+def the_owner_removes_a_passkey(site, user):
+    passkeys.remove(user.passkeys.get(), device=None, origin={})
+
+
+@act(has_passkey)
+def a_query_deletes_passkeys(site, user):
+    user.passkeys.all().delete()
+
+
 def make_people(site):
     """One person for each act, with what they are about to lose."""
     people = {}
     for name, (_, _, role, fields) in ACTS.items():
         people[name] = user = site.person(name, **fields)
+        user.passkeys.create(credential=name.encode(), public_key=b"", name="A key")
         if role is None:
             user.user_permissions.add(permission("accounts.view_user"))
         elif role:
