@@ -6,11 +6,16 @@ CONTRIBUTING.md, "Migrations", has the rules in words.
 import pytest
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
+from django.db.models.utils import make_model_tuple
 
 # The newest migrations of the last release. Rows exist in the tables of these alone.
 RELEASE = [("accounts", "0006_queued_mails"), ("tokens", "0006_forgotten")]
 # Migrations that break a rule all the same, and why no request waits for them.
 LOOKED_AT: dict[tuple[str, str], str] = {
+    (
+        "accounts",
+        "0007_passkey",
+    ): "only people who have passkeys wait for the new code to be deleted",
     ("tokens", "0007_storage"): "reads and writes pass its lock, and no row is written",
 }
 
@@ -40,11 +45,21 @@ def faults(migration, state):
         yield "it has several operations without a transaction, so half of it cannot be undone"
     new = {op.name_lower for op in migration.operations if isinstance(op, migrations.CreateModel)}
     for operation in migration.operations:
+        if isinstance(operation, migrations.CreateModel) and refers_to_older(operation, state):
+            yield f"{operation.name}: older code cannot delete the rows that it refers to"
         if getattr(operation, "model_name_lower", None) not in new:
             fault = fault_of(operation, migration, state)
             if fault:
                 yield f"{operation.describe()}: {fault}"
         operation.state_forwards(migration.app_label, state)
+
+
+def refers_to_older(operation, state):
+    relations = [field.remote_field for _, field in operation.fields if field.remote_field]
+    return any(
+        relation.field.db_constraint and make_model_tuple(relation.model) in state.models
+        for relation in relations
+    )
 
 
 def fault_of(operation, migration, state):
@@ -125,6 +140,14 @@ def test_operation_that_locks_or_breaks_older_code_is_found(loader, operation, f
     found = list(faults(migration, loader.project_state()))
     assert len(found) == (fault is not None)
     assert fault is None or fault in found[0]
+
+
+def test_constraint_on_older_rows_is_found(loader):
+    migration = migrations.Migration("0999_next", "tokens")
+    for constraint, count in ((True, 1), (False, 0)):
+        user = models.ForeignKey("accounts.User", models.CASCADE, db_constraint=constraint)
+        migration.operations = [migrations.CreateModel("New", [("user", user)])]
+        assert len(list(faults(migration, loader.project_state()))) == count
 
 
 def test_index_is_built_by_a_migration_of_its_own(loader):
