@@ -11,6 +11,7 @@ from django.db.models import CharField
 from accounts import compiled, throttling
 from accounts.compiled import Parameter
 from accounts.models import User
+from accounts.passkeys import GivenPasskey, PasskeyRefused
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +35,19 @@ def _by_email() -> Any:
 class RoleBackend(ModelBackend):
     """Log in by username or verified email address; permissions come from roles."""
 
-    def authenticate(self, request, username=None, password=None, *, keep_attempt=False, **kwargs):
-        """Return the user, or None. Both take exactly one computation of a hash.
+    def authenticate(
+        self, request, username=None, password=None, *, passkey=None, keep_attempt=False, **kwargs
+    ):
+        """Return the user, or None. With a password both take exactly one computation of a hash.
+
+        With `passkey`, a `GivenPasskey`, neither takes one.
 
         With `keep_attempt` the caller lets `user.attempt` succeed, in the transaction of the login
         (`throttling.deciding`). Raise TooManyAttempts before the computation, for known and unknown
         names alike.
         """
+        if passkey is not None:
+            return self._by_passkey(request, passkey, keep_attempt=keep_attempt)
         if username is None or password is None:
             return None
         user = find_user(username)
@@ -59,6 +66,22 @@ class RoleBackend(ModelBackend):
         # The typed name is not logged, because people sometimes type their password there.
         logger.info("login refused", extra={"user": user and user.pk})
         return None
+
+    def _by_passkey(self, request, passkey: GivenPasskey, *, keep_attempt: bool) -> User | None:
+        address = request.META.get("REMOTE_ADDR", "") if request else ""
+        user = None
+        with throttling.log_in_by_passkey(address) as attempt:
+            try:
+                user = passkey.spend()
+            except PasskeyRefused:
+                logger.info("login refused", extra={"user": None})
+            if user and attempt:
+                attempt.has_succeeded = True
+        if user and attempt and keep_attempt:
+            user.attempt = attempt
+        elif user and attempt:
+            attempt.succeed()
+        return user
 
     async def aauthenticate(self, request, username=None, password=None, **kwargs):
         """Do what `authenticate` does. Django's own counts no attempt."""

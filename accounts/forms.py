@@ -14,7 +14,7 @@ from accounts.exceptions import LoginFailed
 from accounts.letters import by_staff
 from accounts.mail import send_mail
 from accounts.models import User
-from accounts.passkeys import MAX_ANSWER
+from accounts.passkeys import MAX_ANSWER, REFUSED, GivenPasskey
 from accounts.throttling import TooManyAttempts, log_too_many
 from accounts.verification import send_verification
 
@@ -61,27 +61,45 @@ class LoginForm(ThrottledForm, auth_forms.AuthenticationForm):
     }
 
     is_shared = forms.BooleanField(label="Shared computer: sign out after an hour", required=False)
+    passkey = AnswerField(required=False)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, purpose=None, **kwargs):
+        """`purpose` is what a passkey must have answered, if one is there."""
         super().__init__(*args, **kwargs)
+        self.purpose = purpose
+        if self.data.get("passkey"):
+            self.fields["username"].required = self.fields["password"].required = False
         self.fields["username"].label = "Username or email address"
+        self.fields["username"].widget.attrs["autocomplete"] = "username webauthn"
         # Django's own limit is the length of a username, and an email address may be longer.
         longest = User._meta.get_field("email").max_length
         self.fields["username"].widget.attrs["maxlength"] = longest
 
     def clean(self):
         """Do what Django's does, but let the attempt succeed with the login that follows."""
-        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
-        if name is None or not password:
+        credentials = self._credentials()
+        if credentials is None:
             return self.cleaned_data
         with self.throttled():
-            self.user_cache = authenticate(
-                self.request, username=name, password=password, keep_attempt=True
-            )
+            self.user_cache = authenticate(self.request, **credentials, keep_attempt=True)
         if self.user_cache is None:
             raise self.get_invalid_login_error()
         self.confirm_login_allowed(self.user_cache)
         return self.cleaned_data
+
+    def _credentials(self):
+        """What was given to sign in with: a passkey, or a name and a password."""
+        if answer := self.cleaned_data.get("passkey"):
+            return {"passkey": GivenPasskey(answer, self.purpose)}
+        name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
+        if name is None or not password:
+            return None
+        return {"username": name, "password": password}
+
+    def get_invalid_login_error(self):
+        if self.cleaned_data.get("passkey"):
+            return ValidationError(REFUSED, code="invalid_login")
+        return super().get_invalid_login_error()
 
     def is_valid(self):
         """Let the attempt of a right password succeed also if no login follows."""

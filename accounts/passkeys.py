@@ -58,13 +58,15 @@ ALGORITHMS = [-7, -8, -257]  # ES256, EdDSA, RS256 (COSE)
 TYPE = PublicKeyCredentialType.PUBLIC_KEY
 VERIFIED = UserVerificationRequirement.REQUIRED
 
+REFUSED = "This passkey was not accepted. Try it once more."
+
 Answer = Mapping[str, Any] | str  # WebAuthn's JSON, read or not
 
 
 class PasskeyRefused(Exception):
     """The answer of an authenticator is not accepted. The message is for the person."""
 
-    def __init__(self, message: str = "This passkey was not accepted. Try it once more.") -> None:
+    def __init__(self, message: str = REFUSED) -> None:
         super().__init__(message)
 
 
@@ -112,6 +114,21 @@ class Use:
         """Raise PasskeyRefused if the answer was used before, or the passkey is gone."""
         if not Passkey.objects.filter(pk=self.passkey.pk).spend(self.counter, self.challenged_at):
             raise PasskeyRefused
+
+
+@dataclass(frozen=True)
+class GivenPasskey:
+    """The answer of a passkey at a sign-in, which is not verified yet, and what it was made for."""
+
+    answer: Answer
+    purpose: Purpose
+
+    def spend(self) -> User:
+        """The user of the passkey, with the passkey as `user.passkey`. Raise PasskeyRefused."""
+        use = verify(self.answer, self.purpose)
+        use.spend()
+        use.passkey.user.passkey = use.passkey
+        return use.passkey.user
 
 
 def rp_id() -> str | None:

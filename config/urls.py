@@ -42,6 +42,7 @@ urlpatterns = [
         RedirectView.as_view(pattern_name="password_change"),
     ),
     path("login", login, name="login"),
+    path("login/options", sign_in.LoginOptionsView.as_view(), name="login_options"),
     path("logout", logout, name="logout"),
     path("", include((*browsable_api, "rest_framework"))),
     path("signup", SignupView.as_view(), name="signup"),

@@ -9,7 +9,9 @@ from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.http import HttpRequest
+from django.utils.crypto import get_random_string
 
+from accounts.passkeys import Purpose, login
 from accounts.text import clean_text
 from tokens import flows, stories
 from tokens.client import Client
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 HANDLE_KEY = "device"
 SIGNED_OUT_KEY = "signed_out"
 NOTE_KEY = "note"
+SIGN_IN_KEY = "sign_in"
 
 
 def get_device(request: HttpRequest) -> IssuedToken | None:
@@ -90,6 +93,13 @@ def pop_signed_out(request: HttpRequest) -> dict[str, Any] | None:
         "by_staff": kept["reason"] in stories.BY_STAFF,
         "note": kept["note"],
     }
+
+
+def passkey_purpose(request: HttpRequest) -> Purpose:
+    """What a passkey answers on the sign-in page: a challenge for this session alone."""
+    if SIGN_IN_KEY not in request.session:
+        request.session[SIGN_IN_KEY] = get_random_string(22)
+    return login(f"page {request.session[SIGN_IN_KEY]}")
 
 
 def hold_note(request: HttpRequest) -> None:

@@ -59,6 +59,8 @@ class User(AbstractUser):
     wrong_passwords = 0
     # The attempt of that password, if it is decided with the new device. Not stored either.
     attempt: Any = None
+    # The passkey that logged in now, if one did. Not stored.
+    passkey: Any = None
     _password: str | None
     _own_hash = ""  # the last hash that `set_password()` made
     groups = None  # type: ignore[assignment]

@@ -8,6 +8,7 @@ from accounts.throttling.doors import (
     count_reset_request,
     count_signup,
     log_in,
+    log_in_by_passkey,
     may_prove,
 )
 from accounts.throttling.known import forget_all_networks, forget_networks
@@ -30,6 +31,7 @@ __all__ = [
     "lift",
     "limit_of",
     "log_in",
+    "log_in_by_passkey",
     "log_too_many",
     "may_prove",
     "of_superusers",

@@ -46,6 +46,20 @@ def log_in(name: str, user: User | None, address: str) -> Iterator[Attempt]:
         yield attempt
 
 
+@contextmanager
+def log_in_by_passkey(address: str) -> Iterator[Attempt | None]:
+    """Count an attempt to log in by a passkey, by its network alone. Raise TooManyAttempts.
+
+    A signature cannot be guessed, so there is no count of the account for strangers to fill.
+    Without a valid address count nothing, and give None.
+    """
+    if keys := keys_of_networks(Kind.ADDRESS, address):
+        with trial(*keys) as attempt:
+            yield attempt
+    else:
+        yield None
+
+
 def check_password(user: User, password: str, *, device: object) -> bool:
     """Whether this is the user's password, given on a signed-in device. Raise TooManyAttempts.
 

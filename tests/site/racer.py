@@ -87,7 +87,7 @@ def describe():
     yield {"vendor": connection.vendor, "mode": mode, "name": connection.settings_dict["NAME"]}
 
 
-CALLS = {call.__name__: call for call in (post, refresh, deactivate, describe)}
+CALLS = {call.__name__: call for call in (post, send, refresh, deactivate, describe)}
 
 
 def answer(call):
@@ -105,6 +105,9 @@ def answer_in_thread(call):
 
 
 def run(command):
+    from django.contrib.contenttypes.models import ContentType
+
+    ContentType.objects.clear_cache()  # each test has content types of its own
     delay = command["at"] - time.monotonic_ns()
     time.sleep(max(0, delay / 1e9))
     if not command["at_once"]:

@@ -17,9 +17,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
+from django.utils import timezone
 
-from accounts import throttling
+from accounts import passkeys, throttling
 from accounts.models import Throttle, User
+from tests.plugins.authenticator import Authenticator, give_passkey
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, ApiClient
 from tokens import flows
 from tokens.client import Client
@@ -494,3 +496,66 @@ def test_staff_who_revoke_each_other_at_once_both_succeed(track, api, support, m
         assert {answer["status"] for [answer] in answers} <= {200, 401}
         assert {answer["status"] for [answer] in answers} & {200}
     assert track.met >= 20
+
+
+# Passkeys
+
+
+@pytest.fixture
+def holders(few):
+    """People with a verified address, and the authenticator of each."""
+    User.objects.update(email_verified_at=timezone.now())
+    people = User.objects.order_by("pk")
+    return [(user, give_passkey(user)) for user in people]
+
+
+def by_passkey(user, authenticator):
+    answer = authenticator.use(passkeys.request_options(passkeys.login()))
+    return call("post", "login", {"passkey": answer}, address=address_of(user))
+
+
+def test_one_answer_of_a_passkey_at_once_is_one_sign_in(track, holders):
+    for user, authenticator in holders:
+        parts = [[by_passkey(user, authenticator)]] * PROCESSES
+        answers = itertools.chain(*track.race(*parts))
+        statuses = Counter(answer["status"] for answer in answers)
+        assert statuses == {200: 1, 401: PROCESSES - 1}
+        assert user.devices.count() == 1
+    assert track.met >= 1
+
+
+@pytest.mark.parametrize("is_one", [True, False], ids=["one passkey", "the last place"])
+def test_registrations_at_once_add_one(track, holders, is_one):
+    pairs = sign_in([user for user, _ in holders])
+    for (user, _), [pair] in zip(holders, pairs, strict=True):
+        while not is_one and user.passkeys.count() < passkeys.MAX_PASSKEYS - 1:
+            give_passkey(user)
+        purpose = passkeys.registration(user.devices.get().pk)
+        made = [
+            Authenticator().make(passkeys.creation_options(user, purpose)) for _ in range(PROCESSES)
+        ]
+        parts = [
+            [call("send", "post", "me/passkeys", {"passkey": made[number * (not is_one)]}, **how)]
+            for number in range(PROCESSES)
+            for how in [{"token": pair["access_token"], "address": address_of(user)}]
+        ]
+        before = user.passkeys.count()
+        statuses = Counter(answer["status"] for answer in itertools.chain(*track.race(*parts)))
+        assert statuses == {201: 1, 400: PROCESSES - 1}
+        assert user.passkeys.count() == before + 1
+    assert track.met >= 1
+
+
+def test_removal_of_a_passkey_against_a_sign_in(track, holders):
+    for (user, authenticator), [pair] in zip(
+        holders, sign_in([user for user, _ in holders]), strict=True
+    ):
+        path = f"me/passkeys/{user.passkeys.get().pk}"
+        how = {"token": pair["access_token"], "address": address_of(user)}
+        [removed], [signed_in] = track.race(
+            [call("send", "delete", path, **how)], [by_passkey(user, authenticator)], spread=True
+        )
+        assert removed["status"] == 204
+        assert signed_in["status"] in (200, 401)
+        assert_refused_after(removed, [signed_in])
+        assert user.devices.count() == 1 + (signed_in["status"] == 200)

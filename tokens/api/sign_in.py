@@ -1,17 +1,21 @@
 """The API to sign in, stay signed in and sign out."""
 
 from django.contrib.auth import authenticate
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from rest_framework import generics, serializers, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts import passkeys
 from accounts.api import OpenView
 from accounts.exceptions import LoginFailed
+from accounts.passkeys import GivenPasskey
 from accounts.permissions import IsFresh, credential_of
 from accounts.proof import CurrentPasswordSerializer
 from accounts.serializers import PasswordField
 from tokens import flows
+from tokens.api.passkeys import PasskeyField, options_of
 from tokens.authentication import TokenRefused
 from tokens.browser import forget_handle, keep_handle
 from tokens.client import Client
@@ -22,6 +26,11 @@ from tokens.serializers import DeviceNameField, DeviceSerializer
 class LoginSerializer(serializers.Serializer):
     username = serializers.CharField(help_text="Username, or a verified email address.")
     password = PasswordField()
+    device_name = DeviceNameField(required=False, default="")
+
+
+class PasskeyLoginSerializer(serializers.Serializer):
+    passkey = PasskeyField()
     device_name = DeviceNameField(required=False, default="")
 
 
@@ -63,7 +72,7 @@ class RevokedSerializer(serializers.Serializer):
 # Shared, because DRF copies all fields for each new serializer, and that costs more than a query.
 # None of them keeps anything of a request.
 CREDENTIALS, REFRESH = LoginSerializer(), RefreshSerializer()
-PAIRS, DEVICES = PairSerializer(), DeviceSerializer()
+PASSKEY, PAIRS, DEVICES = PasskeyLoginSerializer(), PairSerializer(), DeviceSerializer()
 
 
 class LoginView(OpenView, generics.GenericAPIView):
@@ -72,8 +81,17 @@ class LoginView(OpenView, generics.GenericAPIView):
     refuses = {"POST": (401, 429)}
     serializer_class = LoginSerializer
 
-    @extend_schema(request=LoginSerializer, responses={200: PairSerializer})
+    @extend_schema(
+        request=PolymorphicProxySerializer(
+            component_name="LoginOrPasskey",
+            serializers=[LoginSerializer, PasskeyLoginSerializer],
+            resource_type_field_name=None,
+        ),
+        responses={200: PairSerializer},
+    )
     def post(self, request):
+        if "passkey" in request.data:
+            return self._by_passkey(request)
         credentials = CREDENTIALS.run_validation(request.data)
         user = authenticate(
             request,
@@ -83,12 +101,25 @@ class LoginView(OpenView, generics.GenericAPIView):
         )
         if user is None:
             raise LoginFailed
-        client = Client.from_request(request)
-        try:
-            pair = flows.log_in(user, client, name=credentials["device_name"])
-        except flows.Refused:
-            raise LoginFailed from None
-        return pair_response(pair)
+        return log_in(request, user, credentials["device_name"])
+
+    def _by_passkey(self, request):
+        given = PASSKEY.run_validation(request.data)
+        passkey = GivenPasskey(given["passkey"], passkeys.login())
+        user = authenticate(request, passkey=passkey, keep_attempt=True)
+        if user is None:
+            raise LoginFailed(passkeys.REFUSED)
+        return log_in(request, user, given["device_name"])
+
+
+class LoginOptionsView(OpenView):
+    """WebAuthn's options to sign in with a passkey, good for five minutes."""
+
+    refuses = {"POST": (403,)}
+
+    @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
+    def post(self, request):
+        return options_of(lambda: passkeys.request_options(passkeys.login()))
 
 
 class RefreshView(OpenView, generics.GenericAPIView):
@@ -169,6 +200,15 @@ class LogoutAllView(APIView):
         revoked = flows.log_out_all(request.user)
         forget_handle(request, credential_of(request))
         return Response({"revoked": revoked})
+
+
+def log_in(request, user, name: str) -> Response:
+    """Add a device of the user, and answer its pair. Raise LoginFailed."""
+    try:
+        pair = flows.log_in(user, Client.from_request(request), name=name)
+    except flows.Refused:
+        raise LoginFailed from None
+    return pair_response(pair)
 
 
 def pair_response(pair: flows.Pair) -> Response:

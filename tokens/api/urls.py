@@ -10,6 +10,7 @@ urlpatterns = [
     path("devices/<str:id>", devices.DeviceView.as_view(), name="device"),
     path("refresh", sign_in.RefreshView.as_view(), name="refresh"),
     path("login", sign_in.LoginView.as_view(), name="login"),
+    path("login/options", sign_in.LoginOptionsView.as_view(), name="login-options"),
     path("reauthenticate", sign_in.ReauthenticateView.as_view(), name="reauthenticate"),
     path("logout", sign_in.LogoutView.as_view(), name="logout"),
     path("logout/others", sign_in.LogoutOthersView.as_view(), name="logout-others"),

@@ -19,6 +19,7 @@ from tokens.client import Client, is_near
 from tokens.flows.locking import lock_login, lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.pairs import Pair, access_token_of, pair_of
+from tokens.flows.refusals import Refused
 from tokens.models import (
     NAME_LENGTH,
     IssuedToken,
@@ -93,11 +94,15 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
 def _logging_in(user: User) -> Iterator[datetime]:
     """The transaction of a login, at this time of the database. The user's attempt succeeds in it.
 
-    Raise Refused if the account has changed since its password was verified.
+    Raise Refused if the account has changed since its password was verified, or its passkey was
+    removed.
     """
     attempt, user.attempt = user.attempt, None
     with throttling.deciding(attempt):
-        yield lock_login(user)
+        now = lock_login(user)
+        if user.passkey and not user.passkeys.filter(pk=user.passkey.pk).exists():
+            raise Refused("passkey_removed")
+        yield now
 
 
 def _add_device(

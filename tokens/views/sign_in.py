@@ -11,14 +11,17 @@ from django.contrib.auth.views import INTERNAL_RESET_SESSION_TOKEN
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
+from django.views import View
 
 from accounts import throttling
 from accounts.forms import ForgottenPasswordForm, LoginForm, SetPasswordForm
+from accounts.passkeys import request_options, rp_id
 from accounts.reset import reset_tokens
 from tokens import flows, stories
-from tokens.browser import keep_handle, pop_signed_out
+from tokens.browser import keep_handle, passkey_purpose, pop_signed_out
 from tokens.forms import PasswordChangeForm
 from tokens.notices import origin_of_request
+from tokens.views.passkeys import options_of
 
 SHARED_LIFETIME = timedelta(hours=1)  # of a device on a shared computer
 
@@ -34,12 +37,19 @@ class LoginView(auth_views.LoginView):
         device = self.request.device
         return {"is_shared": bool(device) and stories.ends_soon(device)}
 
+    def get_form_kwargs(self):
+        kwargs = super().get_form_kwargs()
+        if self.request.POST.get("passkey"):
+            kwargs["purpose"] = passkey_purpose(self.request)
+        return kwargs
+
     def get_context_data(self, **kwargs):
         """Say once why the device was signed out. Name the user to whom a page was refused."""
         return super().get_context_data(
             signed_out=pop_signed_out(self.request),
             refused_user=self.request.user if self.get_redirect_url() else None,
             signup_open=settings.SIGNUP_OPEN,
+            can_have_passkeys=bool(rp_id()),
             **kwargs,
         )
 
@@ -55,6 +65,14 @@ class LoginView(auth_views.LoginView):
 
     def form_invalid(self, form):
         return form.mark(super().form_invalid(form))
+
+
+class LoginOptionsView(View):
+    """What the browser needs to sign in with a passkey, as JSON, for a script."""
+
+    def post(self, request):
+        purpose = passkey_purpose(request)
+        return options_of(lambda: request_options(purpose))
 
 
 class PasswordChangeView(auth_views.PasswordChangeView):
