@@ -66,7 +66,7 @@ def site(request, tmp_path):
 
 @pytest.fixture
 def servers(site):
-    servers = Servers(site, workers=2 if site.is_sqlite else 4)
+    servers = Servers(site, workers=2 if site.is_sqlite else 4, max_requests=2000)
     try:
         servers.start()
         yield servers
