@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connections
 from django.db.models import (
     BooleanField,
+    Count,
     Expression,
     Model,
     QuerySet,
@@ -90,7 +91,7 @@ class Statement:
         for position, expression, convert_all in self.slow_converters:
             for row in rows:
                 for convert in convert_all:
-                    row[position] = convert(row[position], expression, connections[self.alias])
+                    row[position] = convert(row[position], expression, cursor.db)
         return rows
 
     def execute(self, **values: Any) -> int:
@@ -226,9 +227,9 @@ def _reading(expression: Any, vendor: str) -> tuple[str, Callable[[Any], Any] | 
 
 
 def _is_read_by_driver(expression: Any) -> bool:
-    """Whether it is a column of booleans: SQLite's driver reads these by the type of the column."""
-    kind = expression.output_field
-    return isinstance(expression, Col) and type(kind) is BooleanField
+    """Whether it is a count, or a column of booleans: SQLite's driver goes by the column's type."""
+    is_column = isinstance(expression, Col) and type(expression.output_field) is BooleanField
+    return is_column or isinstance(expression, Count)
 
 
 def _is_binary(expression: Any) -> bool:
