@@ -23,6 +23,7 @@ INTERVAL = 0.2  # seconds
 
 # The connections, and since when each was found at work, each time that the thread looked.
 _found: WeakKeyDictionary[Any, float | None] = WeakKeyDictionary()
+_adding = threading.Lock()  # a dictionary that grows cannot be walked
 
 
 @cache
@@ -32,14 +33,17 @@ def start() -> None:
 
 
 def watch(connection: Any) -> None:
-    _found[connection] = None
+    with _adding:
+        _found[connection] = None
 
 
 def _look() -> None:
     while True:
         time.sleep(INTERVAL)
         now = time.monotonic()
-        for connection, since in list(_found.items()):
+        with _adding:
+            found = list(_found.items())
+        for connection, since in found:
             if connection.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 _found[connection] = None
             elif since is None:
