@@ -9,12 +9,11 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 
 from config.checks import check_at_start  # noqa: E402
-from config.databases import bound_connections  # noqa: E402
-from config.servers import PGOPTIONS, ASGIHandler, bound_waits, serve_metrics  # noqa: E402
+from config.databases import bound_connections, limit_requests  # noqa: E402
+from config.servers import ASGIHandler, bound_waits, serve_metrics  # noqa: E402
 from tokens.user_agents import parse_user_agent  # noqa: E402
 
-os.environ.setdefault("PGOPTIONS", PGOPTIONS)
-
+limit_requests(settings.DATABASES["default"])
 bound_connections(settings.DATABASES["default"])
 application = ASGIHandler()
 check_at_start()

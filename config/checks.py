@@ -4,6 +4,7 @@ They read settings alone. So an outage of another part, such as the database, st
 """
 
 import logging
+import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from django.core import checks
 from django.core.checks import Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from config.databases import OUR_POSTGRESQL
 from config.environment import is_loopback
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,31 @@ def check_client_address(app_configs, **kwargs):
             hint=f"Put {CLIENT_ADDRESS} first. It believes the headers of TRUSTED_PROXIES alone.",
             id="config.E002",
         )
+    ]
+
+
+@register()
+def check_pooler(app_configs, **kwargs):
+    """Refuse what a pooler drops, and what it would give to other clients."""
+    pooler, database = settings.DATABASE_POOLER, settings.DATABASES["default"]
+    if pooler == "none":
+        return []
+    options = database.get("OPTIONS", {})
+    refused = {
+        "a database without a pooler, SQLite": database["ENGINE"] != OUR_POSTGRESQL,
+        "PGOPTIONS, which a pooler drops": os.environ.get("PGOPTIONS"),
+        "options in DATABASE_URL, which a pooler drops": "options" in options,
+        "assume_role in DATABASE_URL, which other clients would get": pooler == "transaction"
+        and "assume_role" in options,
+    }
+    return [
+        Error(
+            f"DATABASE_POOLER is {pooler}, and there is {what}.",
+            hint="Unset one of the two. In PostgreSQL a role can have parameters (ALTER ROLE).",
+            id="config.E003",
+        )
+        for what, is_there in refused.items()
+        if is_there
     ]
 
 

@@ -13,6 +13,7 @@ ENGINES = {
     "postgresql": "django.db.backends.postgresql",
 }
 OUR_POSTGRESQL = "config.postgresql"  # Django's, with a cheaper look at a kept connection
+POOLERS = ["none", "session", "transaction"]  # what stands before PostgreSQL, and what it pools
 KEPT = 600  # seconds that a thread keeps its connection
 # How long the network may be silent. A server that does not answer to a new connection within ten
 # seconds, or does not confirm what it was sent, is gone: a request answers 503. Keepalives find the
@@ -24,12 +25,22 @@ PATIENCE = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
+# Parameters of every connection to PostgreSQL. psycopg names the level at BEGIN, and a statement
+# outside of a transaction has the default of its connection.
+PARAMETERS = {"timezone": "UTC", "default_transaction_isolation": "read committed"}
+# Limits for requests: 10 s for a lock and 20 s for a statement, so the 503 comes before gunicorn
+# kills the worker (after 30 s by default). Commands have no limits. JIT is off, because compiling a
+# query takes longer than running it.
+LIMITS = {"lock_timeout": "10s", "statement_timeout": "20s", "jit": "off"}
+PREPARED_AFTER = 5  # times that a query was run on a connection
 # Connections of a process under ASGI. A request waits so many seconds for one, and then gets a 503.
-POOL = {"min_size": 1, "max_size": 10, "timeout": 5}
+# `reconnect_timeout` keeps the pauses between attempts to reach a server that was away at a second.
+# By default they double for five minutes, so a server would be back long before its site.
+POOL = {"min_size": 1, "max_size": 10, "timeout": 5, "reconnect_timeout": 1}
 
 
-def read_database(default: str) -> dict[str, Any]:
-    """Django's settings of the database.
+def read_database(default: str, pooler: str) -> dict[str, Any]:
+    """Django's settings of the database behind this one of POOLERS.
 
     Raise ImproperlyConfigured if DATABASE_URL is of another kind. The message holds no password.
     """
@@ -42,13 +53,19 @@ def read_database(default: str) -> dict[str, Any]:
     if engine == ENGINES["sqlite"] and name != ":memory:":
         _use_sqlite(database)
     elif engine == ENGINES["postgresql"] and name:
-        _use_postgresql(database)
+        _use_postgresql(database, pooler)
     else:
         raise ImproperlyConfigured(
             "DATABASE_URL must be of SQLite or PostgreSQL and name a database: "
             "sqlite:////path/of/a/file or postgres://user:password@host/name"
         )
     return database
+
+
+def limit_requests(database: dict[str, Any]) -> None:
+    """Give LIMITS to the connections of this process. `config.postgresql` says how."""
+    if database["ENGINE"] == OUR_POSTGRESQL:
+        database["PARAMETERS"] = PARAMETERS | LIMITS
 
 
 def bound_connections(database: dict[str, Any]) -> None:
@@ -80,18 +97,24 @@ def _use_sqlite(database: dict[str, Any]) -> None:
     database["TEST"] = {"NAME": path.with_name(f"test-{path.name}")}
 
 
-def _use_postgresql(database: dict[str, Any]) -> None:
+def _use_postgresql(database: dict[str, Any], pooler: str) -> None:
     # The conditional updates rely on READ COMMITTED: they update no row where a stricter level
     # raises an error. The level is set here, because a server may have another default.
     from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
     # Parameters are sent apart from the SQL, so the server can keep the plan of a repeated query,
-    # from the sixth time on a connection.
+    # from the sixth time on a connection. Where transactions are pooled, the next one may run on
+    # another connection of the server. There a prepared statement is missing, or is another
+    # client's of the same name: `config.postgresql` asks the pooler first. A cursor that outlives
+    # its transaction is missing too.
+    is_shared = pooler == "transaction"
     database["OPTIONS"] |= {
         "isolation_level": IsolationLevel.READ_COMMITTED,
         "server_side_binding": True,
-        "prepare_threshold": 5,
+        "prepare_threshold": None if is_shared else PREPARED_AFTER,
     }
+    database["DISABLE_SERVER_SIDE_CURSORS"] = is_shared
+    database |= {"POOLER": pooler, "PARAMETERS": PARAMETERS}
     database["OPTIONS"] = PATIENCE | database["OPTIONS"]
     # Each request looks whether its connection is still there. So no request fails after the server
     # restarted, or after a firewall forgot the connection.

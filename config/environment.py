@@ -7,7 +7,7 @@ bound. No error repeats the value, because a secret may have been put into the w
 import ipaddress
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -36,6 +36,14 @@ def duration(name: str, default: timedelta, *, minimum: timedelta, maximum: time
 
 def number(name: str, default: int, *, maximum: int, minimum: int = 1) -> int:
     return env.int(name, default, validate=validate.Range(min=minimum, max=maximum))
+
+
+def choice(name: str, values: Sequence[str]) -> str:
+    """The variable `name`, one of `values`. Without it, the first one."""
+    value = env.str(name, "").strip() or values[0]
+    if value not in values:
+        raise ImproperlyConfigured(f"{name} must be one of {', '.join(values)}")
+    return value
 
 
 def port(name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What WSGI and ASGI servers share: limits at the database, health, bodies, Content-Type.
+"""What WSGI and ASGI servers share: health, bodies, Content-Type.
 
 A body of unknown length (RFC 9112, 7.1: `Transfer-Encoding: chunked`) has no Content-Length, and
 Django and DRF take it for empty. The classes here measure it.
@@ -19,11 +19,6 @@ from config import health
 from config.databases import OUR_POSTGRESQL
 from config.readiness import afailed_parts, failed_parts
 
-# Limits for requests: 10 s for a lock and 20 s for a statement, so the 503 comes before gunicorn
-# kills the worker (after 30 s by default). Commands have no limits. JIT is off, because compiling a
-# query takes longer than running it.
-PGOPTIONS = "-c lock_timeout=10s -c statement_timeout=20s -c jit=off"
-
 
 def serve_metrics() -> None:
     """Answer Prometheus, if METRICS_PORT asks for it. Otherwise nothing of it is loaded."""
@@ -34,7 +29,7 @@ def serve_metrics() -> None:
 
 
 def bound_waits() -> None:
-    """Bound the one wait at PostgreSQL to which the limits above do not apply."""
+    """Bound the one wait at PostgreSQL to which the limits of a request do not apply."""
     if settings.DATABASES["default"]["ENGINE"] == OUR_POSTGRESQL:
         from config.postgresql import waits
 

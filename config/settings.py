@@ -13,7 +13,7 @@ from typing import Any
 from corsheaders.defaults import default_headers
 
 from config import environment
-from config.databases import read_database
+from config.databases import POOLERS, read_database
 from config.environment import duration, env, number, words
 from tokens.keys import DevelopmentKeys, read_signing_keys
 
@@ -86,7 +86,8 @@ TEMPLATES = [
 ]
 
 # Data
-DATABASES = {"default": read_database(f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+DATABASE_POOLER = environment.choice("DATABASE_POOLER", POOLERS)
+DATABASES = {"default": read_database(f"sqlite:///{BASE_DIR / 'db.sqlite3'}", DATABASE_POOLER)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"

@@ -6,12 +6,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup(set_prefix=False)
 
 # Models can be imported from here on.
+from django.conf import settings  # noqa: E402
+
 from config.checks import check_at_start  # noqa: E402
-from config.servers import PGOPTIONS, WSGIHandler, bound_waits, serve_metrics  # noqa: E402
+from config.databases import limit_requests  # noqa: E402
+from config.servers import WSGIHandler, bound_waits, serve_metrics  # noqa: E402
 from tokens.user_agents import parse_user_agent  # noqa: E402
 
-os.environ.setdefault("PGOPTIONS", PGOPTIONS)
-
+limit_requests(settings.DATABASES["default"])
 application = WSGIHandler()
 check_at_start()
 serve_metrics()

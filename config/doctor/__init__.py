@@ -37,7 +37,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "writes": database.writes,
     "disk": disk.space,
     "limits": pooling.limits,
-    "pooling": pooling.prepared_statements,
+    "pooling": pooling.pooler,
     "configuration": configuration.system_checks,
     "secret files": files.secret_files,
     "signing keys": keys.signing_keys,

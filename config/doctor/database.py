@@ -22,6 +22,8 @@ def answer() -> Finding:
         ask("SELECT 1")
     except OperationalError as error:
         hint = "Is its disk full or read-only? " if connection.vendor == "sqlite" else ""
+        if "startup parameter" in str(error):
+            hint = "A pooler refuses a parameter of the start: set DATABASE_POOLER. "
         return Finding(ERROR, f"It cannot be reached. {told(error)}", f"{hint}See DATABASE_URL.")
     if connection.vendor == "sqlite":
         return Finding(OK, f"SQLite {sqlite3.sqlite_version} answers.")

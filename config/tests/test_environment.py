@@ -172,6 +172,10 @@ TABLE = {
         "mysql://u@host/name",
         "redis://x",
     ),
+    "DATABASE_POOLER": stopping(
+        "", "garbage", "0", "-1", LONG, "pgbouncer://127.0.0.1", "Transaction"
+    )
+    | {"empty": ("", "None stands in between.")},
     "EMAIL_URL": stopping(
         "", "garbage", "0", "-1", f"smtp://host:{HUGE}", "https://host", "redis://host"
     ),
@@ -300,6 +304,24 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"DATABASE_URL": FAR}, "", "It is asked later."),
         ({**LOCAL, "DEBUG": "1", "DATABASE_URL": FAR}, "", "config.W005"),
         ({**LOCAL, "DEBUG": "1"}, "", "For development."),
+        ({"DATABASE_POOLER": "session"}, "DATABASE_POOLER", STOPS),
+        ({"DATABASE_URL": FAR, "DATABASE_POOLER": "transaction"}, "", "It is asked later."),
+        (
+            {"DATABASE_URL": f"{FAR}?assume_role=web", "DATABASE_POOLER": "transaction"},
+            "assume_role",
+            STOPS,
+        ),
+        ({"DATABASE_URL": f"{FAR}?assume_role=web", "DATABASE_POOLER": "session"}, "", "As said."),
+        (
+            {"DATABASE_URL": f"{FAR}?currentSchema=x", "DATABASE_POOLER": "session"},
+            "options",
+            STOPS,
+        ),
+        (
+            {"DATABASE_URL": FAR, "DATABASE_POOLER": "session", "PGOPTIONS": "-c work_mem=8MB"},
+            "PGOPTIONS",
+            STOPS,
+        ),
         ({"EMAIL_URL": "console://"}, "", "config.W007"),
         ({"EMAIL_URL": "file:///tmp"}, "EMAIL_URL", STOPS),
         ({"DEFAULT_FROM_EMAIL": None}, "DEFAULT_FROM_EMAIL", STOPS),

@@ -1,12 +1,13 @@
 """PgBouncer before a database: on a free port, with the settings that `deploy/` has."""
 
 import configparser
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
 import psycopg
@@ -26,15 +27,17 @@ class Pooler:
 
     def __init__(self, folder, database, mode, **settings):
         self.folder, self.server, self.process = folder, urlsplit(database), None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.mode, self.settings = mode, settings
+        self.port = _free_port()
         self.url = self.server._replace(
             netloc=f"{self.server.netloc.rpartition('@')[0]}@127.0.0.1:{self.port}"
         ).geturl()
-        self.ini = folder / "pgbouncer.ini"
-        self.write(pool_mode=mode, **settings)
+        self.ini, self.log = folder / "pgbouncer.ini", folder / "pgbouncer.log"
+        self.write()
 
     def write(self, **settings):
+        """Write the configuration, with these settings too. RELOAD makes them count."""
+        self.settings |= settings
         shipped = configparser.ConfigParser(interpolation=None)
         shipped.read(BASE_DIR / "deploy" / "pgbouncer.ini")
         user, password = unquote(self.server.username), unquote(self.server.password)
@@ -42,28 +45,43 @@ class Pooler:
         users.write_text(f'"{user}" "{password}"\n')
         host, port = unquote(self.server.hostname), self.server.port or 5432
         shipped["databases"] = {"*": f"host={host} port={port}"}
-        ours = {"listen_port": self.port, "auth_file": users, "unix_socket_dir": ""}
-        ours |= {"admin_users": user, "max_client_conn": 300, "verbose": 0}
-        shipped["pgbouncer"].update({name: str(value) for name, value in (ours | settings).items()})
+        ours = {
+            "listen_port": self.port,
+            "auth_file": users,
+            "unix_socket_dir": "",
+        }
+        ours |= {"admin_users": user, "max_client_conn": 300, "pool_mode": self.mode}
+        shipped["pgbouncer"].update(
+            {name: str(value) for name, value in (ours | self.settings).items()}
+        )
         with open(self.ini, "w") as file:
             shipped.write(file)
-        open_to_others(self.folder)
 
     def start(self):
+        open_to_others(self.folder)  # each start of pytest closes its folder to others
         options = {"user": "nobody"} if is_root else {}  # it does not run as root
-        self.process = subprocess.Popen(
-            [PGBOUNCER, "-q", str(self.ini)], stderr=subprocess.DEVNULL, cwd="/", **options
-        )
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [PGBOUNCER, str(self.ini)], stdout=log, stderr=log, cwd="/", **options
+            )
         for _ in range(200):
+            if self.process.poll() is not None:
+                break
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
             time.sleep(0.05)
-        raise AssertionError("nothing listens")
+        raise AssertionError(f"nothing listens: {self.log.read_text()}")
 
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+    @property
+    def keeps_prepared_apart(self):
+        """Whether it gives the prepared statements of its clients names of its own."""
+        config = {row[0]: row[1] for row in self.tell("SHOW CONFIG")}
+        return self.mode == "transaction" and config.get("max_prepared_statements", "0") != "0"
 
     def tell(self, command):
         """The rows that PgBouncer's console answers, such as to PAUSE, RECONNECT or SHOW POOLS."""
@@ -77,7 +95,7 @@ class Pooler:
             return cursor.fetchall() if cursor.description else []
 
 
-@contextmanager
+@contextlib.contextmanager
 def pgbouncer(folder, database, mode, **settings):
     """A `Pooler` that runs, with "session" or "transaction" as its mode. Its files are in `folder`,
     which others may then enter. The test is skipped if PgBouncer is not installed.
@@ -90,6 +108,14 @@ def pgbouncer(folder, database, mode, **settings):
         yield pooler
     finally:
         pooler.stop()
+
+
+def _free_port():
+    """A port that the system gives to nobody while the pooler is stopped (not an ephemeral one)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def open_to_others(folder):

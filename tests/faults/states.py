@@ -131,7 +131,7 @@ def people_come_from_trusted_addresses(site):
 
 @state("limits", WARNING, "statement_timeout", database=POSTGRESQL)
 def options_of_postgresql_are_somebody_elses(site):
-    site.environment["PGOPTIONS"] = "-c work_mem=8MB"
+    site.environment["PGOPTIONS"] = "-c work_mem=8MB -c statement_timeout=0"
 
 
 @state("secret files", WARNING, "keys.json")
@@ -222,9 +222,15 @@ def pgbouncer_drops_the_limits(site):
         yield
 
 
-@state("limits", ERROR, "cannot connect", database=POSTGRESQL)
+@state("database", ERROR, "startup parameter", database=POSTGRESQL)
 def pgbouncer_refuses_the_options(site):
     with behind_pgbouncer(site, "session", ignored="extra_float_digits"):
+        yield
+
+
+@state("pooling", WARNING, "DATABASE_POOLER is none", database=POSTGRESQL)
+def pgbouncer_is_not_told_of(site):
+    with behind_pgbouncer(site, "session"):
         yield
 
 
@@ -232,6 +238,37 @@ def pgbouncer_refuses_the_options(site):
 def pgbouncer_forgets_prepared_statements(site):
     with behind_pgbouncer(site, "transaction"):
         yield
+
+
+@state("pooling", ERROR, "prepared statement", database=POSTGRESQL)
+def pgbouncer_pools_transactions_and_not_sessions(site):
+    site.environment["DATABASE_POOLER"] = "session"
+    with behind_pgbouncer(site, "transaction"):
+        yield
+
+
+@state("pooling", ERROR, "passes on", database=POSTGRESQL)
+def pgbouncer_does_not_reset(site):
+    site.environment["DATABASE_POOLER"] = "session"
+    with behind_pgbouncer(site, "session", server_reset_query=""):
+        yield
+
+
+@state("limits", WARNING, "statement_timeout", database=POSTGRESQL)
+def role_behind_pgbouncer_has_no_limits(site):
+    site.environment["DATABASE_POOLER"] = "transaction"
+    with behind_pgbouncer(site, "transaction"):
+        yield
+
+
+@state("configuration", ERROR, "config.E003", database=SQLITE)
+def sqlite_has_a_pooler(site):
+    site.environment["DATABASE_POOLER"] = "transaction"
+
+
+@state("configuration", ERROR, "config.E003", database=POSTGRESQL)
+def pooler_drops_pgoptions(site):
+    site.environment |= {"DATABASE_POOLER": "session", "PGOPTIONS": "-c work_mem=8MB"}
 
 
 @state("ended devices", WARNING, "4")
@@ -327,9 +364,10 @@ def as_superuser(statement):
 
 
 @contextmanager
-def behind_pgbouncer(site, mode, ignored="options"):
+def behind_pgbouncer(site, mode, ignored="options", **settings):
     """A pooler before the database that drops the options, or refuses them."""
-    with pgbouncer(site.folder, site.database, mode, ignore_startup_parameters=ignored) as pooler:
+    settings["ignore_startup_parameters"] = ignored
+    with pgbouncer(site.folder, site.database, mode, **settings) as pooler:
         site.environment["DATABASE_URL"] = pooler.url
         yield pooler
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 from django.conf import settings
 
+from config.databases import LIMITS, PARAMETERS
 from config.tests.processes import database_url
 from tests.faults.sites import Site
 from tests.faults.states import ANY, STATES, behind_pgbouncer
@@ -87,13 +88,17 @@ def test_broken_state_is_found(site, state):
     assert code == (1 if "error" in {row["level"] for row in rows} else 0)
 
 
-def test_limits_of_the_database_hold_behind_pgbouncer(site):
-    """What docs/operations.md says to do about the options that PgBouncer drops."""
+@pytest.mark.parametrize("pooled", ["session", "transaction"])
+def test_site_in_order_behind_pgbouncer(site, pooled):
+    """With what docs/operations.md says to do, on a server whose defaults are stricter."""
     if site.is_sqlite:
         pytest.skip("SQLite has no pooler")
-    for limit in ("statement_timeout = '20s'", "lock_timeout = '10s'"):
-        site.server(f'ALTER DATABASE "{site.name}" SET {limit}')
-    with behind_pgbouncer(site, "session"):
+    site.server(f'ALTER DATABASE "{site.name}" SET default_transaction_isolation = serializable')
+    if pooled == "transaction":
+        for parameter, value in (PARAMETERS | LIMITS).items():
+            site.server(f"ALTER DATABASE \"{site.name}\" SET {parameter} = '{value}'")
+    site.environment["DATABASE_POOLER"] = pooled
+    with behind_pgbouncer(site, pooled, ignored=""):
         rows, _ = examine(site)
     assert [row for row in rows if row["level"] != "ok"] == []
 

@@ -257,7 +257,10 @@ def test_requests_do_not_wait_for_ever_and_commands_may(db, server):
     assert waits(ask) == ["0", "0"]
     assert waits(f"import config.{server}; {ask}") == ["10s", "20s"]
     chosen = {"PGOPTIONS": "-c lock_timeout=3s"}  # as an operator may
-    assert waits(f"import config.{server}; {ask}", **chosen) == ["3s", "0"]
+    assert waits(f"import config.{server}; {ask}", **chosen) == ["3s", "20s"]
+    session = {"DATABASE_POOLER": "session"}
+    assert waits(f"import config.{server}; {ask}", **session) == ["10s", "20s"]
+    assert waits(ask, **session) == ["0", "0"]
 
 
 @pytest.mark.asvs("16.5.3")

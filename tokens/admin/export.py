@@ -64,8 +64,13 @@ def json_response(devices: IssuedTokenQuerySet) -> StreamingHttpResponse:
 
 
 def _rows(devices: IssuedTokenQuerySet) -> Iterator[dict[str, Any]]:
-    for device in devices.with_state().iterator(chunk_size=CHUNK_SIZE):
-        yield {field: _value(device, field) for field in FIELDS}
+    """Read by key and not with a cursor, which a pooler of transactions would lose."""
+    keys = list(devices.values_list("pk", flat=True))
+    for start in range(0, len(keys), CHUNK_SIZE):
+        chunk = keys[start : start + CHUNK_SIZE]
+        found = devices.with_state().in_bulk(chunk)
+        for device in (found[key] for key in chunk if key in found):
+            yield {field: _value(device, field) for field in FIELDS}
 
 
 def _value(device: IssuedToken, field: str) -> str | None:
