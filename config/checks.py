@@ -160,9 +160,9 @@ def _is_plain_http(origin: str) -> bool:
 
 
 def _is_here(database: dict) -> bool:
-    """Whether a database is a file, or reached by a Unix socket or a loopback address."""
-    host = database.get("HOST") or ""
-    return not host or host.startswith("/") or is_loopback(host)
+    """Whether a database is a file, or each of its hosts a Unix socket or a loopback address."""
+    hosts = str(database.get("HOST") or database.get("OPTIONS", {}).get("host") or "")
+    return all(not host or host.startswith("/") or is_loopback(host) for host in hosts.split(","))
 
 
 def _warnings(unsafe: Mapping[str, tuple[object, str, str]]) -> list[Warning]:

@@ -47,7 +47,10 @@ def main() -> None:
 def dump(database: Mapping[str, Any], target: Path) -> None:
     """Dump it, and have the dump read once. Others can see arguments, so none is the password."""
     names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
-    where = {name: str(database[key]) for key, name in names.items() if database[key]}
+    # Several hosts may be options of the URL: ?host=a,b&port=5432,5433
+    options = database.get("OPTIONS", {})
+    found = {**database, **{name.upper(): value for name, value in options.items()}}
+    where = {name: str(found[key]) for key, name in names.items() if found[key]}
     command = ["pg_dump", "--format=custom", f"--file={target}", database["NAME"]]
     subprocess.run(command, env=os.environ | where, check=True)
     subprocess.run(["pg_restore", "--list", target], stdout=subprocess.DEVNULL, check=True)

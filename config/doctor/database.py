@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import OperationalError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from config.doctor.findings import ERROR, OK, Finding, told
+from config.doctor.findings import ERROR, OK, WARNING, Finding, told
 
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=5)
 MISSING = {"42P01", "42703"}  # what PostgreSQL says: undefined table, undefined column
@@ -52,7 +52,25 @@ def transactions() -> Finding:
     for found in map(ask, questions):
         if found != wanted:
             return Finding(ERROR, f"{found} instead of {wanted}.", "See docs/operations.md.")
+    if connection.vendor == "postgresql" and (lost := _lost_commits()):
+        return lost
     return Finding(OK, f"{wanted}.")
+
+
+def _lost_commits() -> Finding | None:
+    """A setting by which revocations that were answered can be lost."""
+    level = ask("SHOW synchronous_commit")
+    hint = "Take it away: ALTER SYSTEM, ALTER DATABASE or ALTER ROLE ... RESET synchronous_commit."
+    if level == "off":
+        message = "synchronous_commit is off: a crash loses revocations that were answered."
+        return Finding(ERROR, message, hint)
+    if level == "local" and ask("SHOW synchronous_standby_names"):
+        message = "synchronous_commit is local: a failover loses revocations that were answered."
+        return Finding(WARNING, message, hint)
+    if ask("SHOW fsync") == "off":
+        message = "fsync is off: a crash loses revocations, or the whole database."
+        return Finding(ERROR, message, "Turn it on.")
+    return None
 
 
 def clocks() -> Finding:

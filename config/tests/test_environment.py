@@ -266,6 +266,7 @@ LOCAL = {"SITE_URL": "http://localhost:8000", "ALLOWED_HOSTS": "localhost"}
 ANDROID = "android:apk-key-hash:" + "a" * 43
 KEY, PAIR = generate_signing_key(), generate_signing_key("EdDSA")
 FAR = "postgres://user:password@db.example.org/name"
+TWO = "postgres:///guestlist?host=127.0.0.1,db2.example.org&port=5432,5433"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,8 @@ FAR = "postgres://user:password@db.example.org/name"
         ({"DATABASE_URL": "postgres://user:password@host"}, "DATABASE_URL", STOPS),
         ({"DATABASE_URL": FAR}, "", "It is asked later."),
         ({**LOCAL, "DEBUG": "1", "DATABASE_URL": FAR}, "", "config.W005"),
+        ({"DATABASE_URL": TWO}, "", "A primary and its standby."),
+        ({**LOCAL, "DEBUG": "1", "DATABASE_URL": TWO}, "", "config.W005"),
         ({**LOCAL, "DEBUG": "1"}, "", "For development."),
         ({"DATABASE_POOLER": "session"}, "DATABASE_POOLER", STOPS),
         ({"DATABASE_URL": FAR, "DATABASE_POOLER": "transaction"}, "", "It is asked later."),

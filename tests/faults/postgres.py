@@ -33,9 +33,8 @@ class Cluster:
         return f"postgres://guestlist:guestlist@127.0.0.1:{self.port}/guestlist"
 
     def make(self):
-        self.data.mkdir()
-        open_to_others(self.data.parent)
-        subprocess.run(["chown", "postgres", self.data], check=True)
+        self.data.mkdir(parents=True)
+        self.give_to_postgres()
         self._run(
             "initdb", "--auth=trust", "--wal-segsize=4", "--encoding=UTF8", "--locale=C.UTF-8"
         )
@@ -44,6 +43,11 @@ class Cluster:
         self.start()
         self.sql("CREATE ROLE guestlist LOGIN CREATEDB")
         self.sql("CREATE DATABASE guestlist OWNER guestlist")
+
+    def give_to_postgres(self):
+        open_to_others(self.data.parent)
+        subprocess.run(["chown", "postgres", self.data], check=True)
+        self.data.chmod(0o700)
 
     def start(self):
         self._run("pg_ctl", "start", "--wait", "--silent", f"--log={self.data}/log")
@@ -59,6 +63,7 @@ class Cluster:
             os.kill(number, signal.SIGKILL)
         while Path(f"/proc/{server}").exists():
             time.sleep(0.05)
+        (self.data / "postmaster.pid").unlink()
 
     def is_running(self):
         try:
@@ -70,7 +75,16 @@ class Cluster:
     def sql(self, statement):
         where = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
         with psycopg.connect(where, autocommit=True) as connection:
-            connection.execute(statement)
+            found = connection.execute(statement)
+            return found.fetchall() if found.description else None
+
+    def await_row(self, question):
+        """Ask until there is an answer."""
+        for _ in range(600):
+            if self.sql(question):
+                return
+            time.sleep(0.1)
+        raise AssertionError(question)
 
     def _run(self, program, *arguments):
         command = [

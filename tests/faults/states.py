@@ -166,6 +166,11 @@ def static_manifest_is_damaged(site):
     (site.static / "staticfiles.json").write_bytes(b"\xff\xfe{")
 
 
+@state("transactions", ERROR, "synchronous_commit is off", database=POSTGRESQL)
+def commits_do_not_wait_for_the_disk(site):
+    site.server(f'ALTER DATABASE "{site.name}" SET synchronous_commit = off')
+
+
 @state("writes", ERROR, "read-only", database=POSTGRESQL)
 def database_is_read_only(site):
     site.server(f'ALTER DATABASE "{site.name}" SET default_transaction_read_only = on')
