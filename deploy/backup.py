@@ -46,6 +46,11 @@ def main() -> None:
 
 def dump(database: Mapping[str, Any], target: Path) -> None:
     """Dump it, and have the dump read once. Others can see arguments, so none is the password."""
+    if os.environ.get("DATABASE_POOLER") == "transaction":  # pg_dump sets the search_path
+        sys.exit(
+            "pg_dump would change connections that others get. Name PostgreSQL itself in "
+            "DATABASE_URL, and set DATABASE_POOLER=none."
+        )
     names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
     # Several hosts may be options of the URL: ?host=a,b&port=5432,5433
     options = database.get("OPTIONS", {})

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +17,7 @@ from django.db.utils import ConnectionHandler
 
 from accounts.tests.admin import url_of
 from config.databases import POOL, bound_connections, limit_requests, read_database
-from config.tests.processes import database_url
+from config.tests.processes import BASE_DIR, database_url
 from config.tests.test_servers import SERVERS, end_connections, send, serve
 from tests.faults.poolers import pgbouncer
 from tests.plugins.guestlist import PASSWORD
@@ -159,6 +162,23 @@ def test_requests_leave_nothing_to_other_clients(pooler, through, api, alice, ro
         assert state_of(pooler) == before
     web.close()
     assert state_of(pooler) == before
+
+
+def test_dump_that_would_change_connections_of_others_is_refused(tmp_path):
+    """pg_dump empties the search_path, so the next client would find no table."""
+    command = [sys.executable, "deploy/backup.py", str(tmp_path)]
+    variables = {"DATABASE_URL": database_url(), "DATABASE_POOLER": "transaction"}
+    done = subprocess.run(
+        command,
+        cwd=BASE_DIR,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "DATABASE_POOLER=none" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # Prepared statements, where transactions are pooled
