@@ -55,7 +55,7 @@ def make_site(stack, tmp_path):
         site.database = database or address(tmp_path, f"outage_{os.urandom(3).hex()}")
         site.lay_out()
         site.environment |= LIMITS
-        stack.callback(shutil.rmtree, site.folder)
+        stack.callback(shutil.rmtree, site.folder, ignore_errors=True)
         if not site.is_sqlite and not database:
             site.server(f'CREATE DATABASE "{site.name}"')
             stack.callback(site.remove)
