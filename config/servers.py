@@ -10,6 +10,8 @@ Content-Type that cannot be read.
 
 import io
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from django.conf import settings
 from django.core.handlers import asgi, wsgi
@@ -18,6 +20,8 @@ from django.http import HttpRequest
 from config import health
 from config.databases import OUR_POSTGRESQL
 from config.readiness import afailed_parts, failed_parts
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 def serve_metrics() -> None:
@@ -85,6 +89,9 @@ class ASGIHandler(asgi.ASGIHandler):
         answer = health.respond(method, await afailed_parts() if asks else [])
         return await self.send_response(answer, send)
 
+    async def read_body(self, receive):
+        return await super().read_body(_bounded(receive, settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1))
+
 
 def _measure(environ: dict) -> None:
     """Read a body up to one byte over the limit, which is enough to refuse it."""
@@ -94,6 +101,23 @@ def _measure(environ: dict) -> None:
         environ |= {"CONTENT_LENGTH": "1", "wsgi.input": _Unreadable(error)}
     else:
         environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """`receive` with at most `limit` bytes of the body; the rest is dropped.
+
+    Django writes a body of any size to disk, before it looks at the length.
+    """
+    left = limit
+
+    async def receive_bounded() -> dict[str, Any]:
+        nonlocal left
+        message = await receive()
+        body = message.get("body", b"")[:left]
+        left -= len(body)
+        return {**message, "body": body}
+
+    return receive_bounded
 
 
 class _Unreadable:

@@ -16,6 +16,7 @@ import pytest
 from django.db import connection
 
 from config.parsers import MAX_BYTES
+from config.servers import ASGIHandler
 from config.tests.processes import BASE_DIR, database_url
 from tests.plugins.guestlist import PASSWORD
 
@@ -153,6 +154,18 @@ def test_malformed_chunks_are_the_fault_of_their_client(rest):
         answer = client.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 400") or not answer
     assert "Traceback" not in "\n".join(said)
+
+
+def test_body_of_any_size_is_kept_up_to_the_limit(settings):
+    """Under ASGI, where the server hands it over in parts."""
+    parts = iter(range(100, -1, -1))
+
+    async def receive():
+        return {"type": "http.request", "body": b"x" * 65_536, "more_body": next(parts) > 0}
+
+    with asyncio.run(ASGIHandler().read_body(receive)) as body:
+        assert body.seek(0, os.SEEK_END) == settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1
+    assert list(parts) == []
 
 
 # Connections
