@@ -8,8 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.template.loader import render_to_string
+from django.urls import reverse
 
-from accounts import throttling
+from accounts import passkeys, throttling
 from accounts.exceptions import LoginFailed
 from accounts.letters import by_staff
 from accounts.mail import send_mail
@@ -17,6 +18,9 @@ from accounts.models import User
 from accounts.passkeys import MAX_ANSWER, REFUSED, GivenPasskey
 from accounts.throttling import TooManyAttempts, log_too_many
 from accounts.verification import send_verification
+
+WRONG = "This is not your password."
+ALSO = "Your passkey does as well; that needs JavaScript."
 
 
 class ThrottledForm(forms.BaseForm):
@@ -41,6 +45,38 @@ class ThrottledForm(forms.BaseForm):
             response.status_code = 429
             response.headers["Retry-After"] = str(self.refusal.wait)
         return response
+
+
+class ProvenForm(ThrottledForm):
+    """A form in which a person gives the password on their device, or a passkey in its place.
+
+    A script sends the answer of the passkey as `passkey`, next to the empty password.
+    """
+
+    def let_passkey_stand_for(self, field: str) -> None:
+        """Require no password in the field if a passkey comes."""
+        if self.data.get("passkey"):
+            self.fields[field].required = False
+
+    def offer_passkey(self, field: str, user: User) -> None:
+        """Let a script show a button for a passkey at the field, if the user has one."""
+        if url := passkey_url(user):
+            self.fields[field].widget.attrs["data-passkey"] = url
+            self.fields[field].help_text = f"{self.fields[field].help_text} {ALSO}".strip()
+
+    def prove(self, password: str, user: User, *, device: object) -> None:
+        """Raise ValidationError unless the passkey, or else the password, is right."""
+        answer = self.data.get("passkey")
+        with self.throttled():
+            if answer and not passkeys.check(user, answer, device=device):
+                raise ValidationError(REFUSED)
+            if not answer and not throttling.check_password(user, password, device=device):
+                raise ValidationError(WRONG)
+
+
+def passkey_url(user: User) -> str:
+    """Where a script gets the options to use a passkey in place of the password. "" without one."""
+    return reverse("step_up_options") if user.passkeys.exists() else ""
 
 
 class AnswerField(forms.CharField):

@@ -40,6 +40,7 @@ from fido2.webauthn import (
     UserVerificationRequirement,
 )
 
+from accounts import throttling
 from accounts.history import log_passkey
 from accounts.letters import Facts, paths
 from accounts.mail import send_mail
@@ -220,6 +221,29 @@ def verify(answer: Answer, purpose: Purpose, user: User | None = None) -> Use:
     use = _asserted(answer, purpose, passkey)
     _require_recent(use.challenged_at, passkey)
     return use
+
+
+def check(user: User, answer: Answer, *, device: object) -> bool:
+    """Whether this is a passkey of the user, used on that device. Raise TooManyAttempts.
+
+    Attempts are counted like passwords on the device.
+    """
+    with throttling.on_device(device) as attempt:
+        try:
+            verify(answer, step_up(device), user).spend()
+        except PasskeyRefused:
+            logger.info("passkey refused", extra={"user": user.pk, "device": str(device)})
+        else:
+            attempt.succeed()
+    return attempt.has_succeeded
+
+
+def step_up_options(user: User, device: object) -> dict[str, Any]:
+    """WebAuthn's options for `check()`, as JSON. Raise PasskeyRefused if the user has none."""
+    options = request_options(step_up(device), user)
+    if not options.get("allowCredentials"):
+        raise PasskeyRefused("You have no passkey here. Give your password.")
+    return options
 
 
 def _server() -> Fido2Server:

@@ -1,4 +1,4 @@
-"""Proof in the act: far-reaching requests carry the password of the person who sends them.
+"""Proof in the act: far-reaching requests carry the password, or a passkey, of who sends them.
 
 A password that was given lately is not enough for these, so `current_password` is in the same form
 or body. A missing or wrong one is an error of that field. It is counted like any other password on
@@ -9,25 +9,39 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
 from rest_framework import serializers
 
-from accounts.forms import ThrottledForm
+from accounts.forms import WRONG, ProvenForm
+from accounts.passkeys import REFUSED, check
 from accounts.permissions import credential_of
-from accounts.serializers import PasswordField
+from accounts.serializers import PasskeyField, PasswordField
 from accounts.throttling import check_password
 
-WRONG = "This is not your password."
 MISSING = "Give your password for this."
 
 
 class CurrentPasswordSerializer(serializers.Serializer):
     """Checks the current password of the person who asks, for a field of a subclass.
 
-    A wrong password is an error of that field. Raise TooManyAttempts after too many wrong ones on
-    the device.
+    A wrong password is an error of that field. A passkey may take its place. Raise TooManyAttempts
+    after too many wrong ones on the device.
     """
+
+    proven_by = "current_password"  # the field of the password
+
+    passkey = PasskeyField(required=False)
+
+    def to_internal_value(self, data):
+        if "passkey" in self.fields and isinstance(data, dict) and "passkey" in data:
+            self.fields[self.proven_by].required = False
+        return super().to_internal_value(data)
+
+    def validate_passkey(self, answer):
+        request = self.context["request"]
+        if not check(request.user, answer, device=credential_of(request).pk):
+            raise serializers.ValidationError(REFUSED)
+        return answer
 
     def check_password(self, password: str) -> str:
         request = self.context["request"]
@@ -55,7 +69,7 @@ def require_proof(request) -> None:
     proof.is_valid(raise_exception=True)
 
 
-class ProofForm(forms.Form):
+class ProofForm(ProvenForm, forms.Form):
     """A form of a `ProofAdmin` that asks staff for their password, if `needs_proof()`.
 
     Set `request` on the form or its class.
@@ -69,6 +83,11 @@ class ProofForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "current_password" in self.fields:
+            self.offer_passkey("current_password", self.request.user)
 
     def needs_proof(self) -> bool:
         return True
@@ -100,16 +119,16 @@ class ProofAdmin(admin.ModelAdmin):
         return request.proof.mark(response) if response.status_code == 200 else response
 
 
-class _GivenPassword(ThrottledForm, forms.Form):
+class _GivenPassword(ProvenForm, forms.Form):
     current_password = forms.CharField(strip=False, error_messages={"required": MISSING})
 
     def __init__(self, *args, request, **kwargs):
         super().__init__(*args, **kwargs)
         self.request = request
+        self.let_passkey_stand_for("current_password")
 
     def clean_current_password(self):
         password = self.cleaned_data["current_password"]
-        with self.throttled():
-            if not check_password(self.request.user, password, device=self.request.device.pk):
-                raise ValidationError(WRONG)
+        if not getattr(self.request, "is_proven", False):  # by the passkey of this very request
+            self.prove(password, self.request.user, device=self.request.device.pk)
         return password

@@ -20,6 +20,14 @@ class PasswordField(serializers.CharField):
         super().__init__(write_only=True, trim_whitespace=False, style=style, **kwargs)
 
 
+class PasskeyField(serializers.DictField):
+    """The answer of an authenticator, as `PublicKeyCredential.toJSON()` gives it."""
+
+    def __init__(self, **kwargs):
+        help_text = "WebAuthn's JSON: what the platform answers to the options."
+        super().__init__(write_only=True, help_text=help_text, **kwargs)
+
+
 class UsernameField(serializers.CharField):
     """A username. It is brought into normal form (NFKC) before the validators see it."""
 
@@ -105,6 +113,7 @@ class GivenRoleSerializer(serializers.Serializer):
     current_password = PasswordField(
         required=False, help_text="Needed to give a role with permissions."
     )
+    passkey = PasskeyField(required=False)
 
 
 def validate_new_password(password: str, user: User, *, field: str) -> None:

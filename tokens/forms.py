@@ -2,11 +2,16 @@ from django import forms
 from django.contrib.auth import forms as auth_forms
 from django.core.exceptions import ValidationError
 
-from accounts.forms import AnswerField, NewPasswordForm, ThrottledForm
+from accounts.forms import (
+    WRONG,
+    AnswerField,
+    NewPasswordForm,
+    ProvenForm,
+    ThrottledForm,
+)
 from accounts.models import User
 from accounts.models.passkeys import NAME_LENGTH as PASSKEY_NAME_LENGTH
 from accounts.models.queries import MAX_EMAIL_LENGTH
-from accounts.proof import WRONG
 from accounts.text import clean_text, validate_printable
 from accounts.throttling import check_password
 from tokens.models import NAME_LENGTH
@@ -33,7 +38,7 @@ class PasswordChangeForm(NewPasswordForm, ThrottledForm, auth_forms.PasswordChan
         return password
 
 
-class NamesForm(ThrottledForm, forms.Form):
+class NamesForm(ProvenForm, forms.Form):
     """A change of the person's own username or email address. It asks for the password.
 
     Whether a name is free is not asked here, because that is counted first.
@@ -56,12 +61,12 @@ class NamesForm(ThrottledForm, forms.Form):
     def __init__(self, *args, device, **kwargs):
         super().__init__(*args, **kwargs)
         self.device = device
+        self.let_passkey_stand_for("current_password")
+        self.offer_passkey("current_password", device.user)
 
     def clean_current_password(self):
         password = self.cleaned_data["current_password"]
-        with self.throttled():
-            if not check_password(self.device.user, password, device=self.device.pk):
-                raise ValidationError(WRONG)
+        self.prove(password, self.device.user, device=self.device.pk)
         return password
 
 

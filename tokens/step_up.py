@@ -1,4 +1,4 @@
-"""Step-up: a form, pages and an admin site that ask for the password again.
+"""Step-up: a form, pages and an admin site that ask for the password, or a passkey, again.
 
 They ask if the last one is old, or each time, as a proof in the act.
 """
@@ -9,22 +9,22 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts.forms import ThrottledForm
-from accounts.throttling import check_password, in_words
+from accounts.forms import ProvenForm
+from accounts.throttling import in_words
 from tokens import flows
 from tokens.browser import get_device, hold_note, keep_handle
 
 # Each holds a password, next to the fields of the request itself.
 FIELD = "step_up_password"
 PROOF_FIELD = "current_password"
+PASSKEY_FIELD = "passkey"
 
 
-class StepUpForm(ThrottledForm, forms.Form):
-    """A confirmation. It asks for the password if the last one on this device is old.
+class StepUpForm(ProvenForm, forms.Form):
+    """A confirmation. It asks for the password, or a passkey, if the last one here is old.
 
     With `always`, it asks in any case.
     """
@@ -40,16 +40,15 @@ class StepUpForm(ThrottledForm, forms.Form):
         self.device = device
         if not always and device.is_fresh():
             del self.fields["password"]
-        elif not always:
-            age = in_words(int(settings.STEP_UP_MAX_AGE.total_seconds()))
-            last = f"You last gave it on this device more than {age} ago, or somewhere else."
-            self.fields["password"].help_text = last
+            return
+        self.let_passkey_stand_for("password")
+        if not always:
+            self.fields["password"].help_text = _last_given()
+        self.offer_passkey("password", device.user)
 
     def clean_password(self):
         password = self.cleaned_data["password"]
-        with self.throttled():
-            if not check_password(self.device.user, password, device=self.device.pk):
-                raise ValidationError("This is not your password.")
+        self.prove(password, self.device.user, device=self.device.pk)
         return password
 
 
@@ -75,11 +74,10 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
     # The password that a form of its own asks for is as good.
     form = _form(request, PROOF_FIELD if request.POST.get(PROOF_FIELD) else FIELD)
     if form.is_valid():
+        request.is_proven = PASSKEY_FIELD in request.POST  # type: ignore[attr-defined]
         keep_handle(request, flows.reauthenticate(device, device.user))
         return None
-    return _page(
-        request, form, FIELD, f"{form.fields['password'].help_text} Give it again to go on."
-    )
+    return _page(request, form, FIELD, f"{_last_given()} Give it again to go on.")
 
 
 def ask_for_proof(request: HttpRequest, act: str) -> HttpResponse | None:
@@ -93,10 +91,15 @@ def ask_for_proof(request: HttpRequest, act: str) -> HttpResponse | None:
     return _page(request, form, PROOF_FIELD, f"To {act}, give your password each time.")
 
 
+def _last_given() -> str:
+    age = in_words(int(settings.STEP_UP_MAX_AGE.total_seconds()))
+    return f"You last gave it on this device more than {age} ago, or somewhere else."
+
+
 def _form(request: HttpRequest, field: str, **options: bool) -> StepUpForm:
-    given = request.POST.get(field)
-    data = None if given is None else {"password": given}
-    return StepUpForm(data, device=get_device(request), **options)
+    names = {field: "password", PASSKEY_FIELD: "passkey"}
+    data = {names[name]: request.POST[name] for name in names if name in request.POST}
+    return StepUpForm(data or None, device=get_device(request), **options)
 
 
 def _page(request: HttpRequest, form: StepUpForm, field: str, asks: str) -> HttpResponse:
@@ -104,7 +107,7 @@ def _page(request: HttpRequest, form: StepUpForm, field: str, asks: str) -> Http
     held = [
         (name, value)
         for name, values in request.POST.lists()
-        if name not in (FIELD, PROOF_FIELD, "csrfmiddlewaretoken")
+        if name not in (FIELD, PROOF_FIELD, PASSKEY_FIELD, "csrfmiddlewaretoken")
         for value in values
     ]
     context = {
@@ -112,6 +115,7 @@ def _page(request: HttpRequest, form: StepUpForm, field: str, asks: str) -> Http
         "title": "Your password, please",
         "held": held,
         "field": field,
+        "passkey_url": form.fields["password"].widget.attrs.get("data-passkey"),
         "errors": form.errors.get("password"),
         "asks": asks,
     }

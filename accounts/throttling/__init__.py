@@ -10,6 +10,7 @@ from accounts.throttling.doors import (
     log_in,
     log_in_by_passkey,
     may_prove,
+    on_device,
 )
 from accounts.throttling.known import forget_all_networks, forget_networks
 from accounts.throttling.lifting import lift, of_superusers, of_user, search
@@ -36,6 +37,7 @@ __all__ = [
     "may_prove",
     "of_superusers",
     "of_user",
+    "on_device",
     "search",
     "wrong_passwords",
 ]

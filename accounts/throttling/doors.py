@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from accounts.models import Throttle, User
 from accounts.throttling.counting import Attempt, begin, trial
@@ -60,13 +60,18 @@ def log_in_by_passkey(address: str) -> Iterator[Attempt | None]:
         yield None
 
 
-def check_password(user: User, password: str, *, device: object) -> bool:
-    """Whether this is the user's password, given on a signed-in device. Raise TooManyAttempts.
+def on_device(device: object) -> AbstractContextManager[Attempt]:
+    """Count an attempt to prove who one is on a signed-in device. Raise TooManyAttempts.
 
     `device` is the primary key of that device. Each device has its own count, so a lock on signing
     in does not affect it. A thief who holds the device's token cannot guess forever either.
     """
-    with trial(Key(Kind.PASSWORD, subject_of_device(device))) as attempt:
+    return trial(Key(Kind.PASSWORD, subject_of_device(device)))
+
+
+def check_password(user: User, password: str, *, device: object) -> bool:
+    """Whether this is the user's password, given on that device, as `on_device()` counts it."""
+    with on_device(device) as attempt:
         if user.check_password(password):
             attempt.succeed()
     if not attempt.has_succeeded:

@@ -3,8 +3,10 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import sign_in
 from tests.browser.eyes import assert_accessible, assert_accessible_without_script
 from tests.browser.hands import Keyboard, Mouse
+from tests.plugins.authenticator import give_passkey
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +157,56 @@ def test_a_passkey_that_was_removed_is_refused_and_the_password_works(signed_out
     signed_out.touch(by_itself=True)
     hers.get_by_role("button", name="Use a passkey").click()
     expect(hers.get_by_role("alert").first).to_contain_text("This passkey was not accepted")
+
+
+# In place of the password
+
+
+@pytest.mark.parametrize("hands", [Mouse, Keyboard])
+def test_a_form_of_the_admin_takes_a_passkey_and_loses_nothing(hers, root, age, hands):
+    person = hands(hers)
+    hers.get_by_role("button", name="Sign out").click()
+    sign_in(hers, root)
+    hers.get_by_role("heading", name="Your devices").wait_for()
+    Finger(hers)
+    add_passkey(hers)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    hers.goto("/admin/accounts/user/add/")
+    person.write(hers.get_by_label("Username"), "carol")
+    person.write(hers.get_by_label("Email address"), "carol@example.org")
+    age(root.devices.get(revoked_at=None), minutes=16)
+    person.press(hers.get_by_role("button", name="Save", exact=True))
+    expect(hers.get_by_role("heading", name="Your password, please")).to_be_visible()
+    person.press(hers.get_by_role("button", name="Use a passkey"))
+    expect(hers.get_by_text("was added successfully")).to_be_visible()
+    assert type(root).objects.get(username="carol").email == "carol@example.org"
+
+
+def test_a_page_takes_a_passkey_and_is_accessible(hers, alice, age):
+    finger = Finger(hers)
+    add_passkey(hers)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    age(alice.devices.get(), minutes=16)
+    hers.goto("/account/delete")
+    assert_accessible(hers)
+    finger.verify(False)
+    hers.get_by_role("button", name="Use a passkey").click()
+    expect(hers.get_by_role("alert")).to_contain_text("Nothing was done")
+    assert_accessible(hers)
+    finger.verify(True)
+    hers.get_by_role("button", name="Use a passkey").click()
+    expect(hers.get_by_role("heading", name="Sign in")).to_be_visible()
+    assert not type(alice).objects.exists()
+    expect(hers.get_by_role("alert").first).to_contain_text("not accepted")  # which is offered once
+
+
+def test_the_passkey_of_somebody_else_is_not_taken(hers, alice, bob, settings):
+    """The authenticator holds a passkey, but none that the page asks for."""
+    Finger(hers)
+    add_passkey(hers)
+    expect(hers.get_by_role("status")).to_contain_text("The passkey was added.")
+    alice.passkeys.update(user=bob)
+    give_passkey(alice, origin=settings.SITE_URL)
+    hers.goto("/account/delete")
+    hers.get_by_role("button", name="Use a passkey").click()
+    expect(hers.get_by_role("alert")).to_contain_text("Nothing was done")

@@ -11,7 +11,12 @@ AGAIN = 10_000  # milliseconds, as in send-once.js
 
 def count_posts(tab):
     posts = []
-    tab.on("request", lambda request: request.method == "POST" and posts.append(request.url))
+
+    def note(request):
+        if request.method == "POST" and not request.url.endswith("/options"):  # of a passkey
+            posts.append(request.url)
+
+    tab.on("request", note)
     return posts
 
 

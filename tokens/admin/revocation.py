@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from accounts.forms import passkey_url
 from accounts.models import User
 from tokens import flows
 from tokens.admin.orders import SHOWN_FIELD, Order, Shown, held
@@ -83,6 +84,7 @@ class RevokePages:
             "holds_current": current.exists(),
             "held": [*held(request), (SHOWN_FIELD, shown.sign(request))],
             "proof_field": PROOF_FIELD if user is None and _needs_proof(request) else "",
+            "passkey_url": passkey_url(request.user),
             "form": form,
             "back": back,
         }

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from accounts.models import Role
 from accounts.permissions import HasPermission, credential_of, require_fresh
 from accounts.proof import require_proof
-from accounts.serializers import PasswordField
+from accounts.serializers import PasskeyField, PasswordField
 from tokens.api.staff import NoteSerializer
 from tokens.client import parse_network
 from tokens.flows import incident
@@ -63,13 +63,15 @@ class IncidentSerializer(NoteSerializer):
     current_password = PasswordField(
         required=False, help_text="Needed to end every device of everybody."
     )
+    passkey = PasskeyField(required=False)
 
     def validate_role(self, role):
         return role.name
 
     def validate(self, attrs):
         note, everybody, dry_run = (attrs.pop(name) for name in ("note", "all", "dry_run"))
-        attrs.pop("current_password", None)
+        for proof in ("current_password", "passkey"):
+            attrs.pop(proof, None)
         if everybody == bool(attrs):
             raise serializers.ValidationError(
                 "Say which devices in at least one field, or send all alone for every device."

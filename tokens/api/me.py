@@ -20,6 +20,7 @@ from tokens.notices import origin_of
 
 
 class PasswordSerializer(CurrentPasswordSerializer):
+    passkey = None  # a new password needs the current one (ASVS 6.2.3)
     current_password = PasswordField()
     new_password = PasswordField()
 
@@ -43,7 +44,7 @@ class ProfileSerializer(CurrentPasswordSerializer, serializers.ModelSerializer):
 
     class Meta:
         model = User
-        fields = ["username", "email", "current_password"]
+        fields = ["username", "email", "current_password", "passkey"]
         extra_kwargs = {"email": {"required": False}}
 
     def validate_current_password(self, password):

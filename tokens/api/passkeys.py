@@ -11,16 +11,9 @@ from accounts.models import Passkey
 from accounts.models.passkeys import NAME_LENGTH
 from accounts.passkeys import PasskeyRefused
 from accounts.permissions import IsFresh, IsFreshForWrites, credential_of
+from accounts.serializers import PasskeyField
 from tokens.api.devices import read_id
 from tokens.notices import origin_of
-
-
-class PasskeyField(serializers.DictField):
-    """The answer of an authenticator, as `PublicKeyCredential.toJSON()` gives it."""
-
-    def __init__(self, **kwargs):
-        help_text = "WebAuthn's JSON: what the platform answers to the options."
-        super().__init__(write_only=True, help_text=help_text, **kwargs)
 
 
 class PasskeySerializer(serializers.ModelSerializer):

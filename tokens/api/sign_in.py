@@ -13,9 +13,9 @@ from accounts.exceptions import LoginFailed
 from accounts.passkeys import GivenPasskey
 from accounts.permissions import IsFresh, credential_of
 from accounts.proof import CurrentPasswordSerializer
-from accounts.serializers import PasswordField
+from accounts.serializers import PasskeyField, PasswordField
 from tokens import flows
-from tokens.api.passkeys import PasskeyField, options_of
+from tokens.api.passkeys import options_of
 from tokens.authentication import TokenRefused
 from tokens.browser import forget_handle, keep_handle
 from tokens.client import Client
@@ -59,6 +59,8 @@ class RefreshSerializer(serializers.Serializer):
 
 
 class ReauthenticateSerializer(CurrentPasswordSerializer):
+    proven_by = "password"
+
     password = PasswordField()
 
     def validate_password(self, password):
@@ -153,8 +155,17 @@ class RefreshView(OpenView, generics.GenericAPIView):
         return pair_response(pair)
 
 
+class ReauthenticateOptionsView(generics.GenericAPIView):
+    """WebAuthn's options to step up with a passkey, good for five minutes on this device."""
+
+    @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
+    def post(self, request):
+        device = credential_of(request)
+        return options_of(lambda: passkeys.step_up_options(request.user, device.pk))
+
+
 class ReauthenticateView(generics.GenericAPIView):
-    """Give the password again, to be fresh. The former tokens or cookie of the device end."""
+    """Give the password or a passkey, to be fresh. The device's former tokens or cookie end."""
 
     refuses = {"POST": (429,)}
     serializer_class = ReauthenticateSerializer

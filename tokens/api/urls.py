@@ -12,6 +12,11 @@ urlpatterns = [
     path("login", sign_in.LoginView.as_view(), name="login"),
     path("login/options", sign_in.LoginOptionsView.as_view(), name="login-options"),
     path("reauthenticate", sign_in.ReauthenticateView.as_view(), name="reauthenticate"),
+    path(
+        "reauthenticate/options",
+        sign_in.ReauthenticateOptionsView.as_view(),
+        name="reauthenticate-options",
+    ),
     path("logout", sign_in.LogoutView.as_view(), name="logout"),
     path("logout/others", sign_in.LogoutOthersView.as_view(), name="logout-others"),
     path("logout/all", sign_in.LogoutAllView.as_view(), name="logout-all"),

@@ -1,7 +1,7 @@
-// Makes and uses passkeys. Without this script its buttons are hidden, and the page says so.
+// Makes and uses passkeys. Without this script there are no buttons for them, and the page says so.
 //
-// A form with data-passkey has a button, a line that says what went wrong, and a hidden field. The
-// script puts the answer of the authenticator into that field, and sends the form.
+// A form with data-passkey has such a button, and a line that says what went wrong. A field for a
+// password with data-passkey gets both here. The answer of the authenticator is sent with the form.
 {
   const RENEW = 240_000; // milliseconds: a challenge is good for five minutes
   const WORDS = {
@@ -11,8 +11,8 @@
     TypeError: "The site cannot be reached. Try it once more.",
   };
 
-  const fetchOptions = async (form) => {
-    const answer = await fetch(form.dataset.options, {
+  const fetchOptions = async (form, address) => {
+    const answer = await fetch(address, {
       method: "POST",
       headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
     });
@@ -22,70 +22,93 @@
     return options;
   };
 
-  const ask = async (form, request) => {
-    const options = await fetchOptions(form);
-    if (form.dataset.passkey === "create") {
-      const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
-      return navigator.credentials.create({ ...request, publicKey });
-    }
+  const create = async (form, address) => {
+    const options = await fetchOptions(form, address);
+    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+    return navigator.credentials.create({ publicKey });
+  };
+
+  const use = async (form, address, how = {}) => {
+    const options = await fetchOptions(form, address);
     const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(options);
-    return navigator.credentials.get({ ...request, publicKey });
+    return navigator.credentials.get({ ...how, publicKey });
   };
 
   const send = (form, credential) => {
-    form.elements.passkey.value = JSON.stringify(credential.toJSON());
+    const field = form.elements.passkey ?? form.appendChild(document.createElement("input"));
+    Object.assign(field, { type: "hidden", name: "passkey" });
+    field.value = JSON.stringify(credential.toJSON());
     form.noValidate = true; // a passkey takes the place of the password
-    form.requestSubmit();
+    form.requestSubmit(form.querySelector("[type=submit][name=_save]")); // in the admin, as "Save" does
   };
 
-  const prepare = (form) => {
-    const [button, said] = ["[data-use]", "[data-said]"].map((one) => form.querySelector(one));
-    let offer = new AbortController();
-
+  // `ask` asks the authenticator. Before and after it, the browser may wait for its own offer.
+  const wire = (form, button, said, ask, { before = () => {}, after = () => {} } = {}) => {
     const press = async () => {
       if (button.getAttribute("aria-disabled")) return;
-      offer.abort();
+      before();
       said.hidden = true;
       button.setAttribute("aria-disabled", "true");
       try {
-        send(form, await ask(form, {}));
+        send(form, await ask());
       } catch (error) {
         said.textContent = WORDS[error.name] ?? error.message;
         said.hidden = false;
-        offerPasskeys();
+        after();
       } finally {
         button.removeAttribute("aria-disabled");
       }
     };
+    button.hidden = false;
+    button.addEventListener("click", press);
+  };
 
-    // The browser offers passkeys where the username is typed, and waits.
-    const offerPasskeys = async () => {
-      if (!("autofill" in form.dataset)) return;
+  // The browser offers passkeys where the username is typed, and waits.
+  const offer = (form, address) => {
+    let waiting = new AbortController();
+    const wait = async () => {
       if (!(await PublicKeyCredential.isConditionalMediationAvailable?.())) return;
-      offer = new AbortController();
-      const { signal } = offer;
-      const renewal = setTimeout(() => offer.abort("renewed"), RENEW);
+      waiting = new AbortController();
+      const { signal } = waiting;
+      const renewal = setTimeout(() => waiting.abort("renewed"), RENEW);
       try {
-        send(form, await ask(form, { mediation: "conditional", signal }));
+        send(form, await use(form, address, { mediation: "conditional", signal }));
       } catch {
-        if (signal.reason === "renewed") offerPasskeys();
+        if (signal.reason === "renewed") wait();
       } finally {
         clearTimeout(renewal);
       }
     };
-
-    button.hidden = false;
-    button.addEventListener("click", press);
-    offerPasskeys();
+    wait();
+    return { before: () => waiting.abort(), after: wait };
   };
 
-  for (const form of document.querySelectorAll("form[data-passkey]")) {
-    const without = form.querySelector("[data-without]");
-    if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
-      without.remove();
-      prepare(form);
-    } else {
-      without.textContent = "This browser is too old for passkeys.";
+  const prepareForm = (form) => {
+    const { passkey, options } = form.dataset;
+    const [button, said] = ["[data-use]", "[data-said]"].map((one) => form.querySelector(one));
+    form.querySelector("[data-without]").remove();
+    const ask = () => (passkey === "create" ? create : use)(form, options);
+    wire(form, button, said, ask, "autofill" in form.dataset ? offer(form, options) : {});
+  };
+
+  const prepareField = (field) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "btn button", textContent: "Use a passkey" });
+    const said = document.createElement("p");
+    Object.assign(said, { className: "msg error errornote", hidden: true });
+    said.setAttribute("role", "alert");
+    const line = document.createElement("p");
+    line.append(button);
+    (field.closest(".secret") ?? field).after(line, said);
+    wire(field.form, button, said, () => use(field.form, field.dataset.passkey));
+  };
+
+  if (window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
+    document.querySelectorAll("form[data-passkey]").forEach(prepareForm);
+    document.querySelectorAll("input[data-passkey]").forEach(prepareField);
+  } else {
+    for (const said of document.querySelectorAll("[data-without]")) {
+      said.textContent = "This browser is too old for passkeys.";
     }
   }
 }

@@ -82,6 +82,15 @@ class PasskeyOptionsView(View):
 
 
 @method_decorator(login_required, name="dispatch")
+class StepUpOptionsView(View):
+    """What the browser needs to use a passkey of the person, in place of the password."""
+
+    def post(self, request):
+        device = request.device
+        return options_of(lambda: passkeys.step_up_options(device.user, device.pk))
+
+
+@method_decorator(login_required, name="dispatch")
 class RemovePasskeyView(View):
     """Confirm and remove a passkey. The form asks for the password if the last one is old."""
 

@@ -27,6 +27,7 @@ urlpatterns = [
     path("account/passkeys/", passkeys.PasskeysView.as_view(), name="passkeys"),
     path("account/passkeys/add", passkeys.AddPasskeyView.as_view(), name="passkey_add"),
     path("account/passkeys/options", passkeys.PasskeyOptionsView.as_view(), name="passkey_options"),
+    path("account/passkeys/step-up", passkeys.StepUpOptionsView.as_view(), name="step_up_options"),
     path(
         "account/passkeys/<uuid:id>/remove",
         passkeys.RemovePasskeyView.as_view(),
