@@ -18,7 +18,7 @@ from accounts.models.roles import label_of
 from accounts.restore.words import FLAGS, Account, RoleWords, Words
 
 LOST = {"is_active": "deactivated", "is_staff": "no staff", "is_superuser": "no superuser"}
-ROUNDED = timedelta(milliseconds=1)  # some ways to copy a database cut the microseconds
+ROUNDED = timedelta(milliseconds=1)  # the log, and some copies, have no microseconds
 AT_ONCE = 500  # accounts that are read with one query
 
 
@@ -109,10 +109,10 @@ def _rename(role: Role, told: RoleWords, change: Change, dry_run: bool) -> None:
 def _redo_account(user: User, account: Account, words: Words, dry_run: bool) -> Change:
     """Take from the account what the log says it lost since it was made."""
     change = Change("account", user.pk, user.username)
-    told = {name: word for name, word in account.columns.items() if word[0] >= user.date_joined}
+    told = {name: word for name, word in account.columns.items() if _is_about(user, word[0])}
     lost = [name for name in FLAGS if getattr(user, name) and not told.get(name, (0, True))[1]]
     change.taken += [LOST[name] for name in lost]
-    if user.is_active and account.deleted_at and account.deleted_at >= user.date_joined:
+    if user.is_active and account.deleted_at and _is_about(user, account.deleted_at):
         lost = ["is_active", *lost]
         change.taken.append("deactivated, because it was deleted")
     for name in lost:
@@ -176,8 +176,13 @@ def _take_permissions(
 
 
 def _counts(time: datetime, holds: bool, user: User | None) -> bool:
-    """Whether the line says that something was lost, and is not about a former user of this id."""
-    return not holds and (user is None or time >= user.date_joined)
+    """Whether a line of this time says that something was lost, and by this user."""
+    return not holds and (user is None or _is_about(user, time))
+
+
+def _is_about(user: User, time: datetime) -> bool:
+    """Whether a line of this time is about this user, and not about a former one of the same id."""
+    return time + ROUNDED >= user.date_joined
 
 
 def _ask_for_password(user: User, lost: list[str], change: Change, dry_run: bool) -> None:

@@ -6,12 +6,13 @@ import select
 import socket
 import struct
 import threading
+import time
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from config.databases import POOL
-from config.postgresql import base
+from config.postgresql import base, waits
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -173,3 +174,27 @@ def test_connection_that_was_closed_here_is_replaced(site):
 
     other, _ = site.request()
     assert other != process
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a wait at PostgreSQL")
+def test_command_that_does_not_come_back_is_broken_and_cancelled(monkeypatch, db):
+    """A commit that waits for a standby cannot be made here: tests/faults does it."""
+    monkeypatch.setattr(waits, "LONGEST", 1)
+    waits.start()
+    other = connection.copy("other")
+    other.connect()
+    marked = "SELECT pg_sleep(60) /* marked */"
+    running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = %s"
+    try:
+        with pytest.raises(OperationalError), other.cursor() as cursor:
+            cursor.execute(marked)
+    finally:
+        other.close()
+    with connection.cursor() as cursor:
+        for _ in range(100):
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute(running, [marked])
+            if cursor.fetchone() == (0,):
+                return
+            time.sleep(0.1)
+    pytest.fail("the server still works at it")

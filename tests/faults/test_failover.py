@@ -117,9 +117,9 @@ def test_a_commit_that_waits_for_an_absent_standby_is_503(both, site, servers):
     logger.info("503 after %.1f s", time.monotonic() - began)
     assert status(servers, "GET", "/api/v1/me", honest) == 200  # who only reads does not wait
     primary.await_row(f"{WAITING} HAVING count(*) = 0")
-    assert status(servers, "GET", "/api/v1/me", stolen) == 401  # the primary has it
     assert set(servers.workers()) == workers
     name_synchronous(primary, "")
+    assert status(servers, "GET", "/api/v1/me", stolen) == 401  # the primary has it
     assert person.sign_in("rotator2")
 
 

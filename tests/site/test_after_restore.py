@@ -22,6 +22,7 @@ from accounts.tests.admin import make_role, permission, save, url_of
 from config.doctor import devices as doctor
 from config.logs import JSONFormatter
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, make_user
+from tokens.flows import restore
 from tokens.flows.restore import NOTE
 from tokens.models import Figure
 
@@ -421,7 +422,7 @@ def test_devices_that_were_revoked_stay_away(site, alice, api, log, copy):
     put_back()
     assert stolen.get("me").status_code == 200
 
-    assert "ended 3 devices" in after_restore(log)
+    assert "Devices that were ended: 3." in after_restore(log)
     assert stolen.get("me").status_code == 401
     device = alice.devices.get()
     assert (device.revoked_reason, device.revoked_note) == ("incident", NOTE)
@@ -533,6 +534,24 @@ def test_links_that_were_mailed_before_count_no_more(alice, log, copy, client):
     assert reset_tokens.check_token(of_now(alice), link)
     after_restore(log)
     assert not reset_tokens.check_token(of_now(alice), link)
+
+
+def test_interrupted_it_is_run_again(alice, api):
+    phones = [api(alice) for _ in range(3)]
+    Figure.objects.count_ahead()
+    devices = alice.devices.filter(pk=phones[0].pair["device"]["id"])
+    assert sum(restore.end_devices(devices)) == 1
+    assert doctor.restore().level == "error"
+    assert in_json()["devices"] == 2
+    assert doctor.restore().level == "ok"
+    assert {phone.get("me").status_code for phone in phones} == {401}
+
+
+def test_a_device_of_a_clock_that_was_ahead_ends_too(alice, api, age):
+    phone = api(alice)
+    age(phone.device, days=-1)
+    after_restore()
+    assert phone.get("me").status_code == 401
 
 
 def test_mails_of_the_copy_are_held_and_not_sent_again(alice, mailoutbox):

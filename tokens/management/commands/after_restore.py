@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.template.defaultfilters import pluralize
 
 from accounts.models import User
 from accounts.restore import Change, Reading, Words, advance_keys, read, redo, words_of
@@ -95,11 +94,11 @@ def _told(change: Change) -> str:
 
 
 def _summary(done: dict[str, Any], reading: Reading, known: datetime | None) -> Iterator[str]:
-    ended, held, changed = done["devices"], done["mails"], len(done["changes"])
-    would = "Would have" if done["dry_run"] else "Has"
+    were = "would be" if done["dry_run"] else "were"
     yield (
-        f"{would} changed {changed} account{pluralize(changed)} and roles, ended {ended} "
-        f"device{pluralize(ended)}, and held {held} mail{pluralize(held)}."
+        f"Accounts and roles that {were} changed: {len(done['changes'])}. "
+        f"Devices that {were} ended: {done['devices']}. "
+        f"Mails that {were} held: {done['mails']}."
     )
     yield from _reach(reading, known)
     if not User.objects.superusers().exists():
