@@ -66,8 +66,10 @@ def is_near(first: str | None, second: str | None) -> bool:
         return False
     if first == second:
         return True
-    bits = 64 if ":" in first else 24
-    return parse_ip(second) in ip_network(f"{first}/{bits}", strict=False)
+    if ":" in first and ":" in second:
+        return parse_ip(second) in ip_network(f"{first}/64", strict=False)
+    # A /24 ends at the last dot of the canonical text. IPv6 has no dot.
+    return "." in first and first.rpartition(".")[0] == second.rpartition(".")[0]
 
 
 def network_of(address: str) -> IPv4Network | IPv6Network:

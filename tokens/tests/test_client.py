@@ -6,7 +6,7 @@ from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokens.client import Client, client_address, is_trusted
+from tokens.client import Client, client_address, is_near, is_trusted
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -139,3 +139,19 @@ def test_client_without_address_and_user_agent():
 def test_client_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
         Client(ip_address=None).user_agent = "curl"
+
+
+@given(st.ip_addresses(), st.ip_addresses(), st.sampled_from([0, 1, 255, 256, 2**32, 2**64]))
+def test_addresses_of_one_network_are_near(first, other, distance):
+    """A /24 of IPv4, a /64 of IPv6, told from addresses that differ in any part."""
+    bits = 64 if first.version == 6 else 24
+    network = ip_network(f"{first}/{bits}", strict=False)
+    far = type(first)((int(first) ^ distance) % 2 ** (128 if first.version == 6 else 32))
+    for second in (first, other, far):
+        assert is_near(str(first), str(second)) == (second in network)
+
+
+@pytest.mark.parametrize("other", ["203.0.113.1", "2001:db8::1", "", None])
+def test_nothing_is_near_an_address_that_is_not_known(other):
+    assert not is_near(None, other)
+    assert not is_near("2001:db8::1" if other != "2001:db8::1" else "203.0.113.1", other)
