@@ -1,12 +1,12 @@
 """gunicorn's settings: `gunicorn --config deploy/gunicorn.conf.py config.wsgi`."""
 
-import multiprocessing
 import os
 import shutil
 import socket
 import sys
 import tempfile
 import time
+from multiprocessing.sharedctypes import RawValue
 
 from gunicorn.errors import HaltServer
 
@@ -42,11 +42,18 @@ def on_starting(server):
 
 
 def pre_fork(server, worker):
-    worker.has_started = multiprocessing.Event()
+    # Plain memory that both share: a lock would stay locked if its holder were killed.
+    worker.has_started, worker.none_starts = RawValue("b", 0), server.none_starts
 
 
 def post_worker_init(worker):
-    worker.has_started.set()
+    worker.has_started.value, worker.none_starts.value = 1, 0
+
+
+def pre_request(worker, request):
+    """Stay after `max_requests` while no worker can start that would take one's place."""
+    if worker.none_starts.value:
+        worker.max_requests += 1
 
 
 def on_exit(server):
@@ -60,11 +67,12 @@ def _replace_workers_safely(server):
     cannot start. So a key file that was broken while the site ran would take the site down.
     """
     manage, reap = server.manage_workers, server.reap_workers
+    server.none_starts = RawValue("b", 0)
 
     def manage_workers():
         patience = time.monotonic() + server.cfg.timeout
         while len(server.WORKERS) > server.num_workers and time.monotonic() < patience:
-            if all(worker.has_started.is_set() for worker in server.WORKERS.values()):
+            if all(worker.has_started.value for worker in server.WORKERS.values()):
                 break
             server.reap_workers()
             time.sleep(0.1)
@@ -74,8 +82,9 @@ def _replace_workers_safely(server):
         try:
             reap()
         except HaltServer as error:
-            if not any(worker.has_started.is_set() for worker in server.WORKERS.values()):
+            if not any(worker.has_started.value for worker in server.WORKERS.values()):
                 raise
+            server.none_starts.value = 1
             server.log.error("%s The other workers go on.", error.reason)
             time.sleep(2)  # the next attempt follows at once
 
