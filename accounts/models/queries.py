@@ -28,12 +28,13 @@ class UserQuerySet(ReadsPrimary, models.QuerySet):
         with transaction.atomic(using=self.db):
             user_ids = list(self.values_list("pk", flat=True))
             updated = super().update(**kwargs)
-            log_accounts(
-                self.model._default_manager.using(self.db),
-                user_ids,
-                "password changed" if "password_changed_at" in logged else "account changed",
-                logged,
-            )
+            if logged:
+                log_accounts(
+                    self.model._default_manager.using(self.db),
+                    user_ids,
+                    "password changed" if "password_changed_at" in logged else "account changed",
+                    logged,
+                )
             if "is_active" in kwargs:
                 users_deactivated.send(self.model, user_ids=user_ids)
             if kwargs.keys() & TELLING:

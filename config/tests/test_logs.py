@@ -251,6 +251,13 @@ def test_a_password_set_on_the_server_is_logged(log, alice):
     assert {line["event"] for line in log()} == {"account changed"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_upgrade_of_the_hash_is_no_change_of_the_account(log, alice):
+    log()
+    alice._upgrade_hash(PASSWORD)
+    assert not log()
+
+
 @pytest.mark.asvs("16.3.3")
 def test_a_deactivation_is_logged(log, api, alice):
     api(alice)
