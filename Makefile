@@ -107,7 +107,8 @@ $(BENCH)/installed: requirements-bench.txt requirements.txt requirements.in
 	@touch $@
 
 bench: $(BENCH)/installed ## Measure Guestlist next to its peers, into docs/performance.md; ROWS=10000 is a try
-	$(BENCH)/bin/python -m benchmarks.compare $(if $(ROWS),--rows $(ROWS),--write)
+	$(BENCH)/bin/python -m benchmarks.compare $(if $(ROWS),--rows $(ROWS),--write) \
+		$(if $(DATABASES),--databases $(DATABASES))
 
 $(MUTATION)/installed: requirements-mutation.txt requirements.txt requirements.in
 	$(PYTHON) -m venv $(MUTATION)

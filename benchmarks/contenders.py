@@ -2,6 +2,9 @@
 
 Each has the configuration that it documents as its default, except for HS256 and for lifetimes
 longer than the run. Packages are imported late, after Django is set up with them.
+
+A peer takes part twice: on Guestlist's settings, and, its name ending in STOCK, on the settings of
+a new project.
 """
 
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from typing import Any
 
 DAY = timedelta(days=1)
 PASSWORD = "four quiet herons at dawn"
+STOCK = " on stock settings"
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Post:
     headers: dict[str, str]
     as_form: bool = False
     method: str = "POST"
+    address: str = "127.0.0.1"  # of the client
 
 
 class Contender:
@@ -45,6 +50,7 @@ class Contender:
     settings: dict[str, Any] = {}
     scheme = "Bearer"
     device_list = "none"
+    profile = "/profile"  # of the person who is signed in
     refreshes = False
     rows: list[str] = []
 
@@ -77,6 +83,7 @@ class Guestlist(Contender):
     title = "Guestlist"
     authentication = "tokens.authentication.IssuedTokenAuthentication"
     device_list = "client, place, times"
+    profile = "/api/v1/me"
     refreshes = True
 
     def login(self, username):

@@ -1,4 +1,4 @@
-"""Measurements in docs/performance.md, each between markers of its own."""
+"""Measurements in docs/performance.md and README.md, each between markers of its own."""
 
 import platform
 import re
@@ -9,16 +9,16 @@ from importlib.metadata import version
 from os import cpu_count, sysconf
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 PACKAGES = (
     "Django djangorestframework PyJWT psycopg gunicorn djangorestframework-simplejwt"
     " django-rest-knox django-rest-durin django-oauth-toolkit django-allauth"
 ).split()
 
 
-def write(section: str, text: str) -> None:
-    """Put `text` between the markers of `section` in docs/performance.md."""
-    path = DOCS / "performance.md"
+def write(section: str, text: str, path: Path = DOCS / "performance.md") -> None:
+    """Put `text` between the markers of `section` in the document."""
     start, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->\n"
     before, found, rest = path.read_text().partition(start)
     _, also_found, after = rest.partition(end)
@@ -42,6 +42,11 @@ def machine() -> str:
         f" {platform.system()} {platform.release().split('-')[0]},"
         f" Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     )
+
+
+def setting() -> str:
+    """When, where and with what this is measured, in two sentences."""
+    return f"on {today()}: {machine()}. {versions()}."
 
 
 def versions() -> str:

@@ -13,7 +13,7 @@ from typing import Self
 HERE = Path(__file__).resolve().parent
 WORKERS = 2
 CONNECTIONS = 4
-SECONDS = 3
+SECONDS = 2
 UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -49,9 +49,9 @@ class Server:
         self.gunicorn.terminate()
         self.gunicorn.wait()
 
-    def load(self) -> tuple[float, float, float]:
+    def load(self, seconds: int = SECONDS) -> tuple[float, float, float]:
         """Requests a second, and the median and 99th percentile of their latency in ms."""
-        wrk = f"wrk --threads 1 --connections {CONNECTIONS} --duration {SECONDS}s --latency"
+        wrk = f"wrk --threads 1 --connections {CONNECTIONS} --duration {seconds}s --latency"
         where = ["--script", str(HERE / "requests.lua"), f"http://{self.address}"]
         command = [*wrk.split(), *where, "--", *self.tokens]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,10 +1,11 @@
 """The empty databases that a benchmark runs in."""
 
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 DATABASE = "guestlist_bench"
 
@@ -30,6 +31,21 @@ def postgresql(server: str) -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def for_stock(url: str) -> str:
+    """The URL of the same database for stock settings.
+
+    SQLite gets a copy, because a file keeps the journal mode, which is not the stock one here.
+    """
+    if not url.startswith("sqlite"):
+        return url
+    file = url.removeprefix("sqlite:///")
+    copy = file.replace("bench.sqlite3", "stock.sqlite3")
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")
+    return f"sqlite:///{copy}"
 
 
 def server() -> str:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from benchmarks import documents
 from benchmarks.documents import table
 from benchmarks.environment import configure
-from benchmarks.report import ratio
+from benchmarks.results import ratio
 from benchmarks.worker import Worker
 
 SECTION = "scale"
@@ -50,8 +50,7 @@ def measure(urls: list[str]) -> dict[str, Results]:
     workers: dict[tuple[str, str], Worker] = {}
     with ExitStack() as stack:
         for url in urls:
-            worker = Worker("guestlist", url)
-            stack.callback(worker.close)
+            worker = stack.enter_context(Worker("guestlist", url))
             stack.callback(worker.ask, "forget")
             database, rows, sizes = worker.ask("describe")
             found = results.setdefault(database, Results())

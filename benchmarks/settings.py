@@ -1,20 +1,23 @@
 """The project's settings, with the contender that the variable CONTENDER names.
 
 Each contender has processes of its own. Two of the peers cannot be installed side by side, and one
-looks at import whether an app is installed.
+looks at import whether an app is installed. With STOCK, what a request passes is as in a new
+project: middleware, REST framework and the connection to the database.
 """
 
 import os
 from datetime import timedelta
 
-from benchmarks.contenders import CONTENDERS
+import dj_database_url
+
+from benchmarks.contenders import CONTENDERS, STOCK
 from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS, LOGGING, MIDDLEWARE, REST_FRAMEWORK, STORAGES
 
-CONTENDER = CONTENDERS[os.environ["CONTENDER"]]
+CONTENDER = CONTENDERS[os.environ["CONTENDER"].removesuffix(STOCK)]
+IS_STOCK = os.environ["CONTENDER"].endswith(STOCK)
 
 INSTALLED_APPS = [*INSTALLED_APPS, *CONTENDER.apps]
-MIDDLEWARE = [*MIDDLEWARE, *CONTENDER.middleware]
 ROOT_URLCONF = "benchmarks.urls"
 REST_FRAMEWORK = {
     **REST_FRAMEWORK,
@@ -39,4 +42,21 @@ if CONTENDER.name != "guestlist":
     REST_FRAMEWORK["EXCEPTION_HANDLER"] = "rest_framework.views.exception_handler"
     SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
+if IS_STOCK:
+    DATABASES = {"default": dict(dj_database_url.parse(os.environ["DATABASE_URL"]))}
+    MIDDLEWARE = [
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
+    REST_FRAMEWORK = {
+        "DEFAULT_AUTHENTICATION_CLASSES": [CONTENDER.authentication],
+        "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    }
+
+MIDDLEWARE = [*MIDDLEWARE, *CONTENDER.middleware]
 globals().update(CONTENDER.settings)

@@ -2,7 +2,10 @@
 
 from django.core.wsgi import get_wsgi_application
 
-from config.servers import WSGIRequest
+from benchmarks.settings import IS_STOCK
 
 application = get_wsgi_application()
-application.request_class = WSGIRequest
+if not IS_STOCK:
+    from config.servers import WSGIRequest  # which needs models
+
+    application.request_class = WSGIRequest
