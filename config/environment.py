@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from django.http.request import validate_host
-from environs import Env, validate
+from environs import Env, EnvError, validate
 
 env = Env()
 
@@ -31,11 +31,17 @@ LOCAL = [".localhost", "127.0.0.1", "[::1]"]  # Django allows these hosts with D
 def duration(name: str, default: timedelta, *, minimum: timedelta, maximum: timedelta) -> timedelta:
     """The variable `name`, in whole seconds."""
     low, high = int(minimum.total_seconds()), int(maximum.total_seconds())
-    return timedelta(seconds=number(name, int(default.total_seconds()), minimum=low, maximum=high))
+    usual = int(default.total_seconds())
+    return timedelta(seconds=number(name, usual, minimum=low, maximum=high, of=" of seconds"))
 
 
-def number(name: str, default: int, *, maximum: int, minimum: int = 1) -> int:
-    return env.int(name, default, validate=validate.Range(min=minimum, max=maximum))
+def number(name: str, default: int, *, maximum: int, minimum: int = 1, of: str = "") -> int:
+    try:
+        return env.int(name, default, validate=validate.Range(min=minimum, max=maximum))
+    except EnvError:
+        raise ImproperlyConfigured(
+            f"{name} must be a whole number{of} from {minimum} to {maximum}, such as {default}"
+        ) from None
 
 
 def choice(name: str, values: Sequence[str]) -> str:
@@ -48,7 +54,7 @@ def choice(name: str, values: Sequence[str]) -> str:
 
 def port(name: str) -> int | None:
     """A port that needs no rights of the system. None if the variable is not set."""
-    return number(name, 0, minimum=1024, maximum=65_535) if env.str(name, "") else None
+    return number(name, 9100, minimum=1024, maximum=65_535) if env.str(name, "") else None
 
 
 def text(name: str, default: str) -> str:
@@ -245,7 +251,10 @@ def _host(item: str) -> str:
 
 
 def _network(item: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    network = ipaddress.ip_network(item)
+    try:
+        network = ipaddress.ip_network(item)
+    except ValueError:
+        raise _Refused("must be an address or a network: 10.0.0.7 or 10.0.0.0/8") from None
     if network.prefixlen < WIDEST[network.version]:
         raise _Refused("is wider than /8 (IPv6: /7), so strangers could say who they are")
     return network

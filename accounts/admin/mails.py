@@ -27,12 +27,12 @@ class QueuedMailAdmin(ReadOnlyAdmin):
     """Mails that are not sent yet. Staff see to whom and why not, and nothing of what they say."""
 
     list_display = [
-        "kind",
+        "shown_kind",
+        "shown_state",
         "shown_person",
         moment("happened_at", "waiting since"),
         "attempts",
         "next_attempt",
-        "shown_state",
         "error",
     ]
     list_filter = [StateFilter]
@@ -61,6 +61,10 @@ class QueuedMailAdmin(ReadOnlyAdmin):
             return
         logger.warning("mails retried", extra={"count": retried, "by": request.user.pk})
         messages.success(request, f"{retried} mail{pluralize(retried)} will be tried again.")
+
+    @admin.display(description="mail")
+    def shown_kind(self, queued):
+        return queued.kind.replace("_", " ").capitalize()
 
     @admin.display(description="person")
     def shown_person(self, queued):

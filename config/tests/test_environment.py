@@ -429,3 +429,24 @@ def test_value_out_of_bounds_is_told_the_bounds(start, name):
         assert name in error
         assert str(low) in error
         assert str(high) in error
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        (
+            {"FORGET_AFTER": "7d"},
+            "FORGET_AFTER must be a whole number of seconds from 3600 to 315360000, such as 604800",
+        ),
+        (
+            {"METRICS_PORT": "80"},
+            "METRICS_PORT must be a whole number from 1024 to 65535, such as 9100",
+        ),
+        (
+            {"TRUSTED_PROXIES": "127.0.0.1, nginx"},
+            "TRUSTED_PROXIES: item 2 must be an address or a network: 10.0.0.7 or 10.0.0.0/8",
+        ),
+    ],
+)
+def test_error_says_what_can_be_written(start, variables, message):
+    assert start(**variables)["error"] == f"ImproperlyConfigured: {message}"

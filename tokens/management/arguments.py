@@ -66,6 +66,8 @@ def moment(text: str) -> datetime:
 
 def future(text: str) -> datetime:
     """A time that has not come yet, in whole seconds: "+1h" from now, or what `moment` reads."""
+    if text[-1:] in UNITS and DURATION.fullmatch(text):
+        raise ArgumentTypeError(f"{text!r} is not a time. Write +{text} for so long from now.")
     now = datetime.now(UTC)
     time = now + duration(text[1:]) if text.startswith("+") else moment(text)
     if time <= now:

@@ -7,8 +7,8 @@ from accounts.text import clean_text
 from tokens.models import IssuedToken
 from tokens.stories import address_text
 
-HEADINGS = ("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
-MAX_CELL_LENGTH = 36  # characters
+HEADINGS = ("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN", "ID")
+MAX_CELL_LENGTH = 36  # characters; an id has as many
 
 
 def device_table(devices: Iterable[IssuedToken]) -> str:
@@ -29,6 +29,7 @@ def _row(device: IssuedToken) -> tuple[str, ...]:
         device.location or "-",
         _ago(device.last_seen_at, device.now),
         _ago(device.created_at, device.now),
+        str(device.pk),
     )
     return tuple(_cut(cell) for cell in cells)
 

@@ -57,11 +57,14 @@ def test_list_devices_shows_an_aligned_table(laptop, script, age):
     age(script.device, hours=5)
     heading, first, second, summary = run("list_devices").splitlines()
     assert columns(heading) == [
-        *("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN")
+        *("USER", "CLIENT", "KIND", "STATE", "ADDRESS", "PLACE", "SEEN", "SIGNED IN", "ID")
     ]
-    assert columns(first) == ["bob", "curl", "api", "live", SWEDEN, "Sweden", "5h", "5h"]
+    assert columns(first) == [
+        *("bob", "curl", "api", "live", SWEDEN, "Sweden", "5h", "5h", str(script.device.pk))
+    ]
     assert columns(second) == [
-        *("alice", "Work (Firefox on Linux)", "api", "live", LONDON, "United Kingdom", "3d", "3d")
+        *("alice", "Work (Firefox on Linux)", "api", "live", LONDON, "United Kingdom", "3d", "3d"),
+        str(laptop.device.pk),
     ]
     assert heading.index("PLACE") == first.index("Sweden") == second.index("United Kingdom")
     assert summary == "2 devices."
@@ -72,14 +75,14 @@ def test_list_devices_counts_minutes_and_cuts_long_names(laptop, age):
     age(laptop.device, minutes=7)
     _, line, summary = run("list_devices").splitlines()
     assert columns(line)[1] == "W" * 35 + "…"
-    assert columns(line)[-2:] == ["7m", "7m"]
+    assert columns(line)[-3:-1] == ["7m", "7m"]
     assert summary == "1 device."
 
 
 def test_list_devices_shows_a_device_without_an_address(alice):
     run("issue_token", "alice", "--name", "cron", "--expires", "1d")
     cells = columns(run("list_devices").splitlines()[1])
-    assert cells[4:] == ["-", "-", "now", "now"]
+    assert cells[4:-1] == ["-", "-", "now", "now"]
 
 
 def test_list_devices_shows_live_ones_unless_asked(laptop, script):
@@ -480,3 +483,8 @@ def test_generate_signing_key_knows_no_other_algorithm():
 
 def test_two_generated_keys_differ():
     assert run("generate_signing_key") != run("generate_signing_key")
+
+
+def test_time_without_its_plus_is_told_what_to_write(db):
+    message = "'1h' is not a time. Write +1h for so long from now."
+    assert refusal("generate_signing_key", "--use-from", "1h").endswith(message)
