@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run free-port test test-browser asvs screenshots test-postgres test-slow test-faults fuzz lint format lock \
+.PHONY: help run free-port test test-browser asvs screenshots test-postgres test-slow test-faults book fuzz lint format lock \
 	bench mutation clean
 PYTHON ?= python3
 PORT ?= 8000
@@ -83,6 +83,10 @@ test-slow: $(VENV)/installed-test ## Run the long proofs, which the tests above 
 
 test-faults: $(VENV)/installed-test ## Break whole sites for real, one at a time, and print figures; CI leaves this out
 	$(BIN)/python -m pytest -m faults -o log_cli=true --log-cli-level=INFO --log-cli-format="%(message)s" tests/faults
+
+book: $(VENV)/installed-dev ## Type docs/operations.md into a bare Debian that is made for it; needs root and debootstrap
+	@[ "$$(id -u)" = 0 ] || { echo "This needs root: sudo make book" >&2; exit 2; }
+	PYTHON=$(BIN)/python tests/book/run
 
 fuzz: $(VENV)/installed-dev ## Try the API against its own description, with requests valid and not
 	$(BIN)/python -m pytest tests/fuzz
