@@ -58,20 +58,25 @@ class Pooler:
             shipped.write(file)
 
     def start(self):
-        open_to_others(self.folder)  # each start of pytest closes its folder to others
-        options = {"user": "nobody"} if is_root else {}  # it does not run as root
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [PGBOUNCER, str(self.ini)], stdout=log, stderr=log, cwd="/", **options
-            )
-        for _ in range(200):
-            if self.process.poll() is not None:
-                break
+        for _ in range(3):  # another run of pytest that starts closes its folder to others
+            open_to_others(self.folder)
+            options = {"user": "nobody"} if is_root else {}  # it does not run as root
+            with self.log.open("a") as log:
+                self.process = subprocess.Popen(
+                    [PGBOUNCER, str(self.ini)], stdout=log, stderr=log, cwd="/", **options
+                )
+            if self._listens():
+                return
+        raise AssertionError(f"nothing listens: {self.log.read_text()}")
+
+    def _listens(self):
+        """Wait until it listens, or has ended."""
+        while self.process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+                    return True
             time.sleep(0.05)
-        raise AssertionError(f"nothing listens: {self.log.read_text()}")
+        return False
 
     def stop(self):
         self.process.kill()
