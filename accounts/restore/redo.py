@@ -43,7 +43,8 @@ def redo(words: Words, *, dry_run: bool) -> Iterator[Change]:
                 change = _redo_account(user, words.accounts[user.pk], words, dry_run)
             if change.taken:
                 yield change
-    for passkey in Passkey.objects.filter(pk__in=words.passkeys).select_related("user"):
+    removed = Passkey.objects.filter(pk__in=words.passkeys).order_by("user_id", "pk")
+    for passkey in removed.select_related("user"):
         yield Change("account", passkey.user_id, passkey.user.username, ["a passkey"])
         if not dry_run:
             passkey.delete()
