@@ -53,9 +53,12 @@ class ProvenForm(ThrottledForm):
     A script sends the answer of the passkey as `passkey`, next to the empty password.
     """
 
+    def has_passkey(self) -> bool:
+        return bool(self.data.get("passkey"))
+
     def let_passkey_stand_for(self, field: str) -> None:
         """Require no password in the field if a passkey comes."""
-        if self.data.get("passkey"):
+        if self.has_passkey():
             self.fields[field].required = False
 
     def offer_passkey(self, field: str, user: User) -> None:

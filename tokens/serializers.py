@@ -32,6 +32,10 @@ class DeviceSerializer(serializers.Serializer):
     ip_address = serializers.IPAddressField(read_only=True, allow_null=True)
     last_ip = serializers.IPAddressField(read_only=True, allow_null=True)
     location = serializers.CharField(read_only=True)
+    method = serializers.ChoiceField(
+        IssuedToken.Method.choices, read_only=True, help_text='"" if it is not known.'
+    )
+    passkey_at = serializers.DateTimeField(read_only=True, allow_null=True)
     created_at = serializers.DateTimeField(read_only=True)
     last_seen_at = serializers.DateTimeField(read_only=True)
     expires_at = serializers.DateTimeField(read_only=True)
@@ -56,6 +60,8 @@ class DeviceSerializer(serializers.Serializer):
             "ip_address": device.ip_address,
             "last_ip": device.last_ip,
             "location": device.location,
+            "method": device.method,
+            "passkey_at": iso(device.passkey_at) if device.passkey_at else None,
             "created_at": iso(device.created_at),
             "last_seen_at": iso(device.last_seen_at),
             "expires_at": iso(device.expires_at),

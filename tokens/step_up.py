@@ -59,7 +59,8 @@ def renew(request: Any, form: StepUpForm) -> None:
     """
     if "password" in form.fields:
         device = request.device
-        keep_handle(request, flows.reauthenticate(device, device.user))
+        by_passkey = form.has_passkey()
+        keep_handle(request, flows.reauthenticate(device, device.user, by_passkey=by_passkey))
 
 
 def ask_for_password(request: HttpRequest) -> HttpResponse | None:
@@ -74,8 +75,8 @@ def ask_for_password(request: HttpRequest) -> HttpResponse | None:
     # The password that a form of its own asks for is as good.
     form = _form(request, PROOF_FIELD if request.POST.get(PROOF_FIELD) else FIELD)
     if form.is_valid():
-        request.is_proven = PASSKEY_FIELD in request.POST  # type: ignore[attr-defined]
-        keep_handle(request, flows.reauthenticate(device, device.user))
+        request.is_proven = by_passkey = form.has_passkey()  # type: ignore[attr-defined]
+        keep_handle(request, flows.reauthenticate(device, device.user, by_passkey=by_passkey))
         return None
     return _page(request, form, FIELD, f"{_last_given()} Give it again to go on.")
 

@@ -160,14 +160,26 @@ def in_words(length: timedelta) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
+_GAVE = {False: "gave the password", True: "used a passkey"}
+
+
+def signed_in_text(device: IssuedToken) -> str:
+    """ "signed in with a passkey". Without more words for a password, and for what is unknown."""
+    by_passkey = device.method == IssuedToken.Method.PASSKEY
+    return "signed in with a passkey" if by_passkey else "signed in"
+
+
 def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     """The events of the device, not sorted. Each is its time, followed by texts about it.
 
     A text may be "". A time of None means that the event never happened.
     """
-    yield device.created_at, "signed in", _from(device, device.ip_address)
+    yield device.created_at, signed_in_text(device), _from(device, device.ip_address)
     if device.authenticated_at != device.created_at:
-        yield device.authenticated_at, "gave the password again"
+        by_passkey = device.authenticated_at == device.passkey_at
+        yield device.authenticated_at, f"{_GAVE[by_passkey]} again"
+    if device.passkey_at not in (None, device.created_at, device.authenticated_at):
+        yield device.passkey_at, "used a passkey"
     if device.generation > 1:
         times = "once" if device.generation == 2 else f"{device.generation - 1} times, the last"
         where, client = _from(device, device.rotated_ip), _label(device, device.rotated_user_agent)
@@ -183,11 +195,12 @@ def events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
 def owner_events(device: IssuedToken) -> Iterator[tuple[Any, ...]]:
     """What the owner reads of `events()`: that which bears on the safety of the account."""
     near = f"near {device.location}" if device.location else ""
-    yield device.created_at, "signed in", near, _from(device, device.ip_address)
+    yield device.created_at, signed_in_text(device), near, _from(device, device.ip_address)
     if device.authenticated_at != device.created_at:
+        by_passkey = device.authenticated_at == device.passkey_at
         yield (
             device.authenticated_at,
-            "password given again",
+            "passkey used again" if by_passkey else "password given again",
             _from(device, device.authenticated_ip),
         )
     yield from _alarms(device)

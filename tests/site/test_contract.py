@@ -36,6 +36,8 @@ DEVICE = {
     "ip_address",
     "last_ip",
     "location",
+    "method",
+    "passkey_at",
     "created_at",
     "last_seen_at",
     "expires_at",

@@ -55,7 +55,14 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
         "revoke",
     ]
     list_display_links = ["client"]
-    list_filter = [StateFilter, "kind", OSFilter, "created_at", ("revoked_reason", ReasonFilter)]
+    list_filter = [
+        StateFilter,
+        "kind",
+        OSFilter,
+        "method",
+        "created_at",
+        ("revoked_reason", ReasonFilter),
+    ]
     extra_lookups = ["user__id__exact"]  # the link from a user's page
     ordering = ["-created_at", "-id"]
     search_fields = ["id"]
@@ -74,7 +81,9 @@ class DeviceAdmin(IncidentPage, RevokePages, LargeListAdmin):
                     "last_seen_from",
                     "location",
                     moment("created_at", "signed in"),
-                    moment("authenticated_at", "password last given"),
+                    "method",
+                    moment("authenticated_at", "password or passkey last given"),
+                    moment("passkey_at", "passkey last used"),
                     moment("last_seen_at", "last seen"),
                     moment("idle_at", "idle from"),
                     moment("expires_at", "ends"),

@@ -23,6 +23,8 @@ FIELDS = [
     "ip_address",
     "last_ip",
     "location",
+    "method",
+    "passkey_at",
     "created_at",
     "last_seen_at",
     "expires_at",

@@ -51,6 +51,9 @@ class IncidentForm(forms.Form):
         required=False,
         help_text="As the list names it: Firefox",
     )
+    method = forms.ChoiceField(
+        label="Signed in by", required=False, choices=[("", "Any"), *IssuedToken.Method.choices]
+    )
     role = forms.ModelChoiceField(
         Role.objects.all(),
         to_field_name="name",

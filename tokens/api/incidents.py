@@ -55,6 +55,9 @@ class IncidentSerializer(NoteSerializer):
     client = serializers.CharField(
         max_length=CLIENT_LENGTH, required=False, help_text="As lists name it: Firefox."
     )
+    method = serializers.ChoiceField(
+        IssuedToken.Method.choices, required=False, help_text="What the person signed in by."
+    )
     role = serializers.SlugRelatedField(
         slug_field="name", queryset=Role.objects.all(), required=False
     )

@@ -174,7 +174,10 @@ class ReauthenticateView(generics.GenericAPIView):
     def post(self, request):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        return renewed(request, lambda: flows.reauthenticate(credential_of(request), request.user))
+        device, by_passkey = credential_of(request), "passkey" in serializer.validated_data
+        return renewed(
+            request, lambda: flows.reauthenticate(device, request.user, by_passkey=by_passkey)
+        )
 
 
 class LogoutView(APIView):

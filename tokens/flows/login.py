@@ -34,6 +34,7 @@ from tokens.user_agents import DeviceType, parse_user_agent
 
 MAX_LOGINS_PER_HOUR = 60  # of one account; scripts use `issue_token` instead
 Kind = IssuedToken.Kind
+Method = IssuedToken.Method
 Reason = IssuedToken.Reason
 
 
@@ -83,9 +84,12 @@ def issue_token(user: User, *, name: str, lasts: timedelta) -> tuple[IssuedToken
         client = Client(ip_address=None)
         device, _ = _add_device(user, Kind.API, handle, client, now, name=name, is_limited=False)
         device.device_type = DeviceType.SCRIPT
+        device.method = Method.TOKEN.value
         device.authenticated_at = device.idle_at = None
         device.expires_at = now + lasts
-        device.save(update_fields=["device_type", "authenticated_at", "idle_at", "expires_at"])
+        device.save(
+            update_fields=["device_type", "method", "authenticated_at", "idle_at", "expires_at"]
+        )
     log("token issued", device)
     return device, access_token_of(device, handle, int(lasts.total_seconds()))
 
@@ -162,6 +166,8 @@ def _new_device(
         last_ip=client.ip_address,
         location=locate(client.ip_address),
         created_at=now,
+        method=Method.PASSKEY.value if user.passkey else Method.PASSWORD.value,
+        passkey_at=now if user.passkey else None,
         authenticated_at=now,
         authenticated_ip=client.ip_address,
         last_seen_at=now,

@@ -16,15 +16,19 @@ from tokens.models import IssuedToken
 Reason = IssuedToken.Reason
 
 
-def reauthenticate(device: IssuedToken, user: User) -> str:
-    """Make the device fresh. The caller has just verified the user's password on it.
+def reauthenticate(device: IssuedToken, user: User, *, by_passkey: bool = False) -> str:
+    """Make the device fresh. The caller has just verified the user's password, or passkey, on it.
 
     Return its new handle. The old tokens, or the old cookie, end at once. Raise Refused if the
     account has changed, or the device has ended, since then.
     """
     with transaction.atomic():
-        handle = _renew(device, lock_verified(user))
-    log("password given again", device)
+        now = lock_verified(user)
+        handle = _renew(device, now, **({"passkey_at": now} if by_passkey else {}))
+    if by_passkey:
+        log("passkey used again", device)
+    else:
+        log("password given again", device)
     return handle
 
 

@@ -35,6 +35,9 @@ def add_criteria(parser: ArgumentParser) -> None:
         "--os", type=word, help="on this system, as the lists name it: Android, iOS, Windows"
     )
     group.add_argument(
+        "--method", choices=IssuedToken.Method.values, help="what the person signed in by"
+    )
+    group.add_argument(
         "--client", type=word, help="of this program, as the lists name it: Firefox, curl"
     )
     group.add_argument(
@@ -59,6 +62,7 @@ def read_criteria(options: dict[str, Any]) -> dict[str, Any]:
         "signed_in_before": options["signed_in_before"],
         "os": options["os"],
         "client": options["client"],
+        "method": options["method"],
         "not_seen_since": inactive_for and timezone.now() - inactive_for,
     }
     return {name: value for name, value in criteria.items() if value}

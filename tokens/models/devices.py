@@ -39,6 +39,13 @@ class IssuedToken(models.Model):
         INCIDENT = "incident", "revoked in an incident"
         RIGHTS = "rights", "the account may do more since"
 
+    class Method(models.TextChoices):
+        """What its person proved who they are with at the sign-in."""
+
+        PASSWORD = "password", "password"
+        PASSKEY = "passkey", "passkey"
+        TOKEN = "token", "issued on the server"
+
     class Alarm(models.TextChoices):
         """A sign of theft: what the other side did."""
 
@@ -71,6 +78,12 @@ class IssuedToken(models.Model):
     location = models.CharField("place", max_length=128, blank=True)
 
     created_at = models.DateTimeField("signed in")
+    # The method of the sign-in; "" for one before there were passkeys.
+    method = models.CharField(
+        "signed in by", max_length=8, choices=Method, blank=True, default="", db_default=""
+    )
+    passkey_at = models.DateTimeField("passkey last used", null=True)
+    # A password or a passkey.
     authenticated_at = models.DateTimeField("password last given", null=True)
     authenticated_ip = models.GenericIPAddressField("where the password was last given", null=True)
     # The next two have no index: they are written while the device is used, and an index would be
@@ -140,6 +153,7 @@ class IssuedToken(models.Model):
             # about 20 us.
             models.Index(fields=["kind", "created_at", "id"], name="device_kind"),
             models.Index(fields=["os", "created_at", "id"], name="device_os"),
+            models.Index(fields=["method", "created_at", "id"], name="device_method"),
             models.Index(
                 fields=["revoked_reason", "created_at", "id"],
                 name="device_revoked_reason",

@@ -30,13 +30,15 @@ class IssuedTokenQuerySet(DevicesByState[Any]):
         signed_in_before: datetime | None = None,
         os: str | None = None,
         client: str | None = None,
+        method: str | None = None,
         role: str | None = None,
         not_seen_since: datetime | None = None,
     ) -> "IssuedTokenQuerySet":
         """Devices that meet all given conditions. Without a condition, all devices.
 
         `network` holds the address of the sign-in or the last address. `client` is the program
-        ("Firefox"), and `role` the name of a role of the user. `os` and `client` ignore case.
+        ("Firefox"), `method` what the person signed in by, and `role` the name of a role of theirs.
+        `os` and `client` ignore case.
         """
         devices = self
         if user is not None:
@@ -51,6 +53,8 @@ class IssuedTokenQuerySet(DevicesByState[Any]):
             devices = devices.filter(os__iexact=os)
         if client is not None:
             devices = devices.filter(browser__iexact=client)
+        if method is not None:
+            devices = devices.filter(method=method)
         if role is not None:
             devices = devices.filter(user__in=User.objects.filter(roles__name=role))
         if not_seen_since is not None:
