@@ -234,6 +234,7 @@ def test_a_challenge_of_another_session_is_refused(phone, purpose):
         passkeys.verify(answer, HERE)
 
 
+@pytest.mark.asvs("6.7")
 def test_an_answer_is_good_once(phone):
     answer = phone.use(passkeys.request_options(HERE))
     first, second = passkeys.verify(answer, HERE), passkeys.verify(answer, HERE)
