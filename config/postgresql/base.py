@@ -26,8 +26,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Gives PARAMETERS to its connections: when they start, which costs nothing.
 
     A pooler drops what comes at the start. Where it pools sessions, a statement sets them. Where it
-    pools transactions, a setting would go to other clients, so the role in PostgreSQL has them, and
-    queries are prepared only if the pooler keeps those of its clients apart.
+    pools transactions, a setting would go to other clients, so the role in PostgreSQL has them.
+    There queries are prepared only if the pooler keeps those of its clients apart.
     """
 
     SchemaEditorClass = DatabaseSchemaEditor

@@ -33,6 +33,7 @@ LOGIN = json.dumps({"username": "alice", "password": PASSWORD}).encode()
 STATE = """
 SELECT name || '=' || setting FROM pg_settings WHERE source = 'session' AND setting != reset_val
 UNION ALL SELECT 'prepared ' || statement FROM pg_prepared_statements
+WHERE name NOT LIKE 'PGBOUNCER%'
 UNION ALL SELECT 'cursor ' || name FROM pg_cursors WHERE is_holdable
 UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory'
 UNION ALL SELECT 'channel ' || channel FROM pg_listening_channels() AS channel
@@ -361,7 +362,7 @@ def backends(pid):
 def clients(pooler, state=""):
     """How many are connected, but for the one that asks."""
     rows = pooler.tell("SHOW CLIENTS")
-    return sum(row[2] != "pgbouncer" and state in row[3] for row in rows)
+    return sum(row[2] != "pgbouncer" and (not state or state in row) for row in rows)
 
 
 def wait_until(holds):
