@@ -24,6 +24,7 @@ check_keys_and_settings() {
 }
 
 check_try_it() {
+  systemctl reload guestlist
   sign_in
   expect 200 status "$SITE/api/v1/me" --header "Authorization: Bearer $token"
   expect 404 status "$SITE/metrics"
