@@ -28,8 +28,6 @@ class Servers:
     """gunicorn with so many workers, behind nginx. `port` is that of TLS."""
 
     def __init__(self, site, workers=4, max_requests=500):
-        if not NGINX:
-            pytest.skip("nginx is not installed")
         self.site, self.port, self.inner = site, free_port(), free_port()
         self.command = [sys.executable, "-m", "gunicorn", "config.wsgi"]
         self.command += [
@@ -69,6 +67,8 @@ class Servers:
         self.gunicorn.wait(timeout=60)
 
     def start_nginx(self):
+        if not NGINX:
+            pytest.skip("nginx is not installed")
         folder = self.site.folder
         key, certificate = folder / "tls.key", folder / "tls.pem"
         command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
