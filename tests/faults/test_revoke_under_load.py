@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 DEVICES, CLIENTS, PROCESSES = 50, 16, 2
 REQUESTS = int(os.environ.get("REQUESTS", "100000"))  # that start after the revocation
-EARLY = 2_000  # may be refused after the revocation, and before its answer arrived
+EARLY = 5_000  # may be refused after the revocation, and before its answer arrived
 PASSWORD = "four quiet herons at dawn"
 ADD_DEVICES = f"""
 import json
