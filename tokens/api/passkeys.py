@@ -5,6 +5,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, generics, serializers, status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts import passkeys
 from accounts.models import Passkey
@@ -73,7 +74,7 @@ class PasskeyView(OfOwner, generics.RetrieveDestroyAPIView):
         passkeys.remove(passkey, device=device.pk, origin=origin_of(device))
 
 
-class PasskeyOptionsView(generics.GenericAPIView):
+class PasskeyOptionsView(APIView):
     """WebAuthn's options for a new passkey, good for five minutes on this device."""
 
     permission_classes = [IsAuthenticated, IsFresh]

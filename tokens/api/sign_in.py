@@ -155,7 +155,7 @@ class RefreshView(OpenView, generics.GenericAPIView):
         return pair_response(pair)
 
 
-class ReauthenticateOptionsView(generics.GenericAPIView):
+class ReauthenticateOptionsView(APIView):
     """WebAuthn's options to step up with a passkey, good for five minutes on this device."""
 
     @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})

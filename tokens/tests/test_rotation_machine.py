@@ -263,7 +263,8 @@ class HonestClients(RuleBasedStateMachine):
         statements, failures, crossed = [], [], []
 
         def watch(execute, sql, params, many, context):
-            if crossed == ["now"]:
+            # Not those of what crosses, nor those that count a token ahead of its device.
+            if crossed == ["now"] or "tokens_figure" in sql:
                 return execute(sql, params, many, context)
             statements.append(sql.split()[0])
             if statements[-1] == "UPDATE" and crossing and not crossed:
