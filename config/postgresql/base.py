@@ -56,12 +56,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Replaces the check of the pool itself (CONN_HEALTH_CHECKS), which asks each time.
         """
         connection = super().get_new_connection(conn_params)
+        if self.pool is not None and not _is_quiet(connection) and not _answers(connection):
+            self.pool.drain()
+            self.pool.putconn(connection)
+            connection = super().get_new_connection(conn_params)
         waits.watch(connection)
-        if self.pool is None or _is_quiet(connection) or _answers(connection):
-            return connection
-        self.pool.drain()
-        self.pool.putconn(connection)
-        return super().get_new_connection(conn_params)
+        return connection
 
 
 def _as_options(parameters: Mapping[str, str]) -> str:
