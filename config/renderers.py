@@ -22,7 +22,8 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
 
     DRF shows fields only where forms are accepted, and a text area with JSON otherwise. Here the
     form has fields, and `browsable-api.js` sends them as JSON. It never validates what was sent,
-    because that would count a wrong password a second time.
+    because that would count a wrong password a second time. An object, such as the answer of a
+    passkey, is for programs: it has no field, and a body that needs one has no form.
     """
 
     renderer_context: dict[str, Any]  # set by `render()`
@@ -38,11 +39,11 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
             return None
         form = forms.Form(initial=self.values(data, method, request))
         if hasattr(view, "get_serializer"):
-            form.fields = {
-                name: form_field(field)
-                for name, field in view.get_serializer().fields.items()
-                if not field.read_only
-            }
+            members = {k: f for k, f in view.get_serializer().fields.items() if not f.read_only}
+            typed = {k: f for k, f in members.items() if not isinstance(f, serializers.DictField)}
+            if any(field.required for name, field in members.items() if name not in typed):
+                return None
+            form.fields = {name: form_field(field) for name, field in typed.items()}
         return form
 
     def values(self, data, method: str, request) -> dict[str, Any]:

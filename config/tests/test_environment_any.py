@@ -36,7 +36,7 @@ READERS = {
     "file": lambda: environment.file(NAME),
     "mail server": lambda: environment.mail_server(NAME, "smtp://localhost"),
     "secret": lambda: environment.secret(NAME, ""),
-    "database": lambda: read_database("sqlite:///x"),
+    "database": lambda: read_database("sqlite:///x", "none"),
     "JWK Set": lambda: KeyRing(read_signing_keys(os.environ[NAME], None, None)),
 }
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)

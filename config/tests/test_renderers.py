@@ -58,6 +58,13 @@ def test_form_has_a_field_for_each_member_of_a_body(browser, root, path, shown):
     assert fields(Page(answer, status=answer.status_code)) == shown
 
 
+def test_body_that_a_program_makes_has_no_form(browser, root):
+    answer = browser(root).get("/api/v1/me/passkeys", headers=HTML)
+    page = Page(answer)
+    assert "Passkey List" in page.html
+    assert fields(page) == {}
+
+
 def test_refused_form_keeps_what_was_typed_but_for_the_password(browser, alice, bob):
     body = {"username": "bob", "current_password": PASSWORD}
     answer = browser(alice).patch("/api/v1/me", body, content_type="application/json", headers=HTML)
