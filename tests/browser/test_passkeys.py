@@ -126,8 +126,8 @@ def signed_out(hers):
 @pytest.mark.parametrize("hands", [Mouse, Keyboard])
 def test_the_button_signs_in(signed_out, hers, hands):
     person = hands(hers)
-    signed_out.touch(by_itself=True)
     person.press(hers.get_by_role("button", name="Use a passkey"))
+    signed_out.touch(by_itself=True)
     expect(hers.get_by_role("heading", name="Your devices")).to_be_visible()
 
 
@@ -139,23 +139,23 @@ def test_the_browser_offers_the_passkey_by_itself(signed_out, hers):
 
 def test_the_box_of_a_shared_computer_holds(signed_out, hers, alice):
     hers.get_by_label("Shared computer").check()
-    signed_out.touch(by_itself=True)
     hers.get_by_role("button", name="Use a passkey").click()
+    signed_out.touch(by_itself=True)
     expect(hers.get_by_text("Signs out at")).to_be_visible()
 
 
 def test_without_verification_nobody_is_signed_in(signed_out, hers):
     signed_out.verify(False)
-    signed_out.touch(by_itself=True)
     hers.get_by_role("button", name="Use a passkey").click()
+    signed_out.touch(by_itself=True)
     expect(hers.get_by_role("alert")).to_contain_text("Nothing was done")
     hers.get_by_label("Password").fill("x")
 
 
 def test_a_passkey_that_was_removed_is_refused_and_the_password_works(signed_out, hers, alice):
     alice.passkeys.all().delete()
-    signed_out.touch(by_itself=True)
     hers.get_by_role("button", name="Use a passkey").click()
+    signed_out.touch(by_itself=True)
     expect(hers.get_by_role("alert").first).to_contain_text("This passkey was not accepted")
 
 
