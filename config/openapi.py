@@ -7,6 +7,7 @@ Most follow from what an operation needs and takes. A view declares the others f
 from typing import Any
 
 from drf_spectacular import openapi
+from drf_spectacular.utils import PolymorphicProxySerializer
 
 Schema = dict[str, Any]
 
@@ -55,6 +56,13 @@ class AutoSchema(openapi.AutoSchema):
             for status in sorted(_refusals_of(operation) | set(map(str, declared))):
                 operation["responses"].setdefault(status, _answer(status))
         return operation
+
+    def _get_request_body(self, direction="request"):
+        """Require a body that may have several forms, which drf-spectacular leaves open."""
+        body = super()._get_request_body(direction)
+        if isinstance(self.get_request_serializer(), PolymorphicProxySerializer):
+            body["required"] = True
+        return body
 
     def _map_basic_serializer(self, serializer, direction):
         """Mark the fields in a serializer's `required_in_patch` as required, also in a PATCH."""
