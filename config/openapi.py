@@ -60,7 +60,7 @@ class AutoSchema(openapi.AutoSchema):
     def _get_request_body(self, direction="request"):
         """Require a body that may have several forms, which drf-spectacular leaves open."""
         body = super()._get_request_body(direction)
-        if isinstance(self.get_request_serializer(), PolymorphicProxySerializer):
+        if body and isinstance(self.get_request_serializer(), PolymorphicProxySerializer):
             body["required"] = True
         return body
 
