@@ -12,6 +12,7 @@ LINKS = {
     "devices": ("device", "id", "{}"),
     "users": ("user", "username", "{}"),
     "user": ("user-devices", "username", "Devices of {}"),
+    "passkeys": ("passkey", "id", "{}"),
     "user-devices": ("user-device-revoke", "id", "Revoke {}"),
     "roles": ("role", "name", "{}"),
 }

@@ -82,7 +82,7 @@ def register(
     `device` is the primary key of the device, and `origin` what a mail says about it.
     """
     made_at, passkey = created(answer, purpose)
-    passkey.user, passkey.name = user, clean_text(name, NAME_LENGTH) or "Passkey"
+    passkey.user, passkey.name = user, _name_from(name)
     try:
         with transaction.atomic():
             owner = _lock(user)
@@ -94,6 +94,12 @@ def register(
         raise PasskeyRefused("This passkey is here already.") from None
     logger.info("passkey added", extra=_log_fields(passkey))
     return passkey
+
+
+def rename(passkey: Passkey, name: str) -> None:
+    """Give the passkey another name, or "Passkey" for none. Once it is gone, its row stays so."""
+    passkey.name = _name_from(name)
+    Passkey.objects.filter(pk=passkey.pk).update(name=passkey.name)
 
 
 def remove(passkey: Passkey, *, device: object, origin: Facts) -> None:
@@ -160,6 +166,10 @@ def step_up_options(user: User, device: object) -> dict[str, Any]:
     if not options.get("allowCredentials"):
         raise PasskeyRefused("You have no passkey here. Give your password.")
     return options
+
+
+def _name_from(text: str) -> str:
+    return clean_text(text, NAME_LENGTH) or "Passkey"
 
 
 def _held_by(user: User) -> list[PublicKeyCredentialDescriptor]:

@@ -201,6 +201,13 @@ def test_a_passkey_has_a_name(alice, name):
     assert add(alice, answer, name=name).name == "Passkey"
 
 
+def test_a_passkey_that_was_removed_meanwhile_does_not_come_back_with_a_name(alice, phone):
+    stored = alice.passkeys.get()
+    passkeys.remove(stored, device="phone", origin={})
+    passkeys.rename(stored, "Work")
+    assert not Passkey.objects.exists()
+
+
 # What is refused when one is used
 
 LIES = {

@@ -20,6 +20,7 @@ def fields(page):
     ("path", "linked"),
     [
         ("devices", ["devices/{device}"]),
+        ("me/passkeys", ["me/passkeys/{passkey}"]),
         ("users?search=bob", ["users/bob"]),
         ("users/bob", ["users/bob/devices"]),
         ("users/bob/devices", ["users/bob/devices/{bobs}/revoke"]),
@@ -30,9 +31,10 @@ def fields(page):
 )
 def test_page_links_to_each_row(browser, api, root, bob, path, linked):
     desk, phone = browser(root), api(bob)
+    passkey = root.passkeys.create(credential=b"x", public_key=b"", name="Phone")
     answer = desk.get(f"/api/v1/{path}", headers=HTML)
     page = Page(answer, status=answer.status_code)
-    ids = {"device": root.devices.get().pk, "bobs": phone.device.pk}
+    ids = {"device": root.devices.get().pk, "bobs": phone.device.pk, "passkey": passkey.pk}
     [start] = [place for place, (tag, _) in enumerate(page.elements) if tag == "h1"]
     links = [found["href"] for tag, found in page.elements[start:] if tag == "a"]
     wanted = [f"/api/v1/{each.format(**ids)}" for each in linked]
@@ -45,6 +47,7 @@ def test_page_links_to_each_row(browser, api, root, bob, path, linked):
     [
         ("me", {"username": "root", "email": "root@example.org", "current_password": "password"}),
         ("devices/{device}", {"name": "Desk"}),
+        ("me/passkeys/{passkey}", {"name": "Phone"}),
         ("login", {"username": "text", "password": "password", "device_name": "text"}),
         ("password", {"current_password": "password", "new_password": "password"}),
         ("users/root/roles/support", {"current_password": "password"}),
@@ -54,7 +57,9 @@ def test_page_links_to_each_row(browser, api, root, bob, path, linked):
 def test_form_has_a_field_for_each_member_of_a_body(browser, root, path, shown):
     desk = browser(root)
     root.devices.update(name="Desk")
-    answer = desk.get(f"/api/v1/{path.format(device=root.devices.get().pk)}", headers=HTML)
+    passkey = root.passkeys.create(credential=b"x", public_key=b"", name="Phone")
+    address = path.format(device=root.devices.get().pk, passkey=passkey.pk)
+    answer = desk.get(f"/api/v1/{address}", headers=HTML)
     assert fields(Page(answer, status=answer.status_code)) == shown
 
 

@@ -126,8 +126,11 @@ def one_request():
 
 @pytest.fixture
 def phones(api, alice, bob, manager):
-    """One device each, under ids that are known when the requests are made up."""
+    """A device and a passkey each, under ids that are known when the requests are made up."""
     phones = {user.username: api(user) for user in (alice, bob, manager)}
+    for user in (alice, bob, manager):
+        passkey = {"id": DEVICES[user.username], "credential": user.username.encode()}
+        user.passkeys.create(**passkey, public_key=b"", name=f"{user.username}'s phone")
     for name, phone in phones.items():
         device = IssuedToken.objects.filter(pk=phone.pair["device"]["id"])
         device.update(id=DEVICES[name], name=f"{name}'s phone")

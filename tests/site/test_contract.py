@@ -11,7 +11,7 @@ from django.conf import settings as django_settings
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from accounts.models import Role, Throttle, User
+from accounts.models import Passkey, Role, Throttle, User
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens.models import IssuedToken
 
@@ -874,6 +874,7 @@ FRESH = [
     ("alice", "POST", "logout/others", None, 200),
     ("alice", "POST", "logout/all", None, 200),
     ("alice", "DELETE", "devices/{other}", None, 204),
+    ("alice", "DELETE", "me/passkeys/{passkey}", None, 204),
     ("manager", "POST", "roles", {"name": "desk"}, 201),
     ("manager", "PATCH", "roles/support", {"description": "x"}, 200),
     ("manager", "DELETE", "roles/spare", None, 204),
@@ -893,6 +894,8 @@ NOT_FRESH = [
     ("alice", "GET", "devices", None, 200),
     ("alice", "GET", "devices/{other}", None, 200),
     ("alice", "PATCH", "devices/{other}", {"name": "x"}, 200),
+    ("alice", "GET", "me/passkeys/{passkey}", None, 200),
+    ("alice", "PATCH", "me/passkeys/{passkey}", {"name": "x"}, 200),
     ("alice", "DELETE", "devices/{own}", None, 204),
     ("alice", "DELETE", "devices/{ended}", None, 204),
     ("manager", "GET", "roles", None, 200),
@@ -914,6 +917,7 @@ def unfresh(request, api, bob, age):
         ended.post("logout")
         age(client.device, minutes=16)
         ids = {"own": client.device.pk, "other": other.device.pk, "ended": ended.device.pk}
+        ids["passkey"] = user.passkeys.create(credential=b"x", public_key=b"", name="Phone").pk
         return client, path.format(**ids)
 
     return make
@@ -923,7 +927,8 @@ def stored():
     users = User.objects.order_by("pk").values_list("pk", "username", "roles__name")
     roles = Role.objects.values_list("name", "description")
     devices = IssuedToken.objects.order_by("pk").values_list("pk", "name", "revoked_at")
-    return list(users), list(roles), list(devices)
+    passkeys = Passkey.objects.values_list("pk", "name")
+    return list(users), list(roles), list(devices), list(passkeys)
 
 
 @pytest.mark.asvs("7.2.4", "7.5.3")
@@ -1074,6 +1079,7 @@ def test_open_endpoints_answer_401_to_a_browser_too(browser, alice):
 @pytest.fixture
 def tab(browser, alice):
     """A browser that is asked for CSRF tokens from here on."""
+    alice.passkeys.create(credential=b"x", public_key=b"", name="Phone")
     tab = browser(alice)
     tab.handler.enforce_csrf_checks = True
     return tab
@@ -1088,14 +1094,16 @@ WRITES = [
     ("PATCH", "me", {"username": "mallory", **ME}),
     ("PATCH", "devices/{id}", {"name": "x"}),
     ("DELETE", "devices/{id}", None),
+    ("PATCH", "me/passkeys/{passkey}", {"name": "x"}),
+    ("DELETE", "me/passkeys/{passkey}", None),
 ]
 
 
 def write(tab, method, path, body, **headers):
-    (device,) = IssuedToken.objects.all()
+    (device,), (passkey,) = IssuedToken.objects.all(), Passkey.objects.all()
     return tab.generic(
         method,
-        f"/api/v1/{path.format(id=device.pk)}",
+        f"/api/v1/{path.format(id=device.pk, passkey=passkey.pk)}",
         b"" if body is None else json.dumps(body),
         content_type="application/json",
         headers=headers,

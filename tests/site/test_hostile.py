@@ -16,7 +16,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.uploadedfile import SimpleUploadedFile
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.models import Role, User
+from accounts.models import Passkey, Role, User
 from accounts.urls import urlpatterns as accounts_urls
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, undone
 from tokens.api.urls import urlpatterns as tokens_urls
@@ -59,11 +59,15 @@ def world(api, alice, bob, root):
 
     spare = Role.objects.create(name="spare")
     spare.permissions.set(Permission.objects.filter(codename="view_user"))
+    for user in (alice, root):
+        user.passkeys.create(credential=user.username.encode(), public_key=b"", name="Phone")
     theirs = flows.log_in(bob, Client(ip_address="198.51.100.7")).device
     clients = {"anonymous": api(), "alice": api(alice), "root": api(root)}
     for client in clients.values():
         client.own = str(client.device.pk if client.pair else theirs.pk)
         client.theirs = str(theirs.pk)
+    for name, user in (("anonymous", alice), ("alice", alice), ("root", root)):
+        clients[name].passkey = str(user.passkeys.get().pk)
     return clients.get
 
 
@@ -76,7 +80,8 @@ def state():
     devices = IssuedToken.objects.order_by("pk").values_list(
         "pk", "hash", "generation", "name", "authenticated_at", "expires_at", "revoked_at"
     )
-    return [list(users), sorted(roles, key=str), list(devices)]
+    passkeys = Passkey.objects.order_by("pk").values_list("pk", "user", "name")
+    return [list(users), sorted(roles, key=str), list(devices), list(passkeys)]
 
 
 class Hostile:
@@ -90,6 +95,7 @@ class Hostile:
     def send(self, method, path, body=b"", content_type="application/json", **headers):
         if self.client.pair and "authorization" not in headers:
             headers["authorization"] = f"Bearer {self.client.pair['access_token']}"
+        path = path.replace("/passkeys/{id}", f"/passkeys/{self.client.passkey}")
         is_own = path.startswith("/api/v1/devices/")
         path = path.replace("{id}", self.client.own if is_own else self.client.theirs)
         with undone():

@@ -22,7 +22,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from accounts.models import Role, User
+from accounts import passkeys
+from accounts.models import Passkey, Role, User
+from tests.plugins.authenticator import Authenticator
 from tests.plugins.guestlist import PASSWORD, make_user, undone
 from tokens import client, notices
 from tokens.models import IssuedToken
@@ -80,6 +82,7 @@ def stored_texts():
     fields = {
         User: ["username", "email"],
         Role: ["name", "description"],
+        Passkey: ["name"],
         IssuedToken: [*COLUMNS, "revoked_note", "revoked_by_name"],
         LogEntry: ["object_repr", "change_message"],
     }
@@ -89,6 +92,10 @@ def stored_texts():
         for row in model.objects.values("pk", *names)
         for field in names
     }
+
+
+def passkey_of(user, name="Phone"):
+    return user.passkeys.create(credential=b"x", public_key=b"", name=name)
 
 
 # In
@@ -109,6 +116,7 @@ def doors(api, browser, alice, bob, root):
         desk=browser(root),
         staff=api(root),
         role=Role.objects.create(name="helpers"),
+        passkey=passkey_of(alice).pk,
     )
 
 
@@ -161,6 +169,26 @@ def rename_api(doors, text):
 
 def rename_admin(doors, text):
     return submit(doors.desk, f"{ADMIN}{doors.device}/change/", name=text)
+
+
+def passkey_page(doors, text):
+    options = doors.page.post("/account/passkeys/options").json()
+    answer = json.dumps(Authenticator().make(options))
+    return submit(doors.page, "/account/passkeys/add", name=text, passkey=answer)
+
+
+def passkey_api(doors, text):
+    options = doors.phone.post("me/passkeys/options").json()
+    body = {"passkey": Authenticator().make(options), "name": text}
+    return doors.phone.post("me/passkeys", body)
+
+
+def rename_passkey_page(doors, text):
+    return submit(doors.page, f"/account/passkeys/{doors.passkey}/rename", name=text)
+
+
+def rename_passkey_api(doors, text):
+    return doors.phone.patch(f"me/passkeys/{doors.passkey}", {"name": text})
 
 
 def note_of_device(doors, text):
@@ -327,6 +355,10 @@ DOORS = [
     rename_page,
     rename_api,
     rename_admin,
+    passkey_page,
+    passkey_api,
+    rename_passkey_page,
+    rename_passkey_api,
     note_of_device,
     note_of_user,
     note_of_selection,
@@ -417,7 +449,7 @@ def eve(api, browser, alice, root, monkeypatch):
     door had kept it out. Each begins with its own name, so that a page is seen to show it."""
     person = make_user("eve")
     page, phone, ended, reused = browser(person), api(person), api(person), api(person)
-    role = Role.objects.create(name="helpers")
+    role, passkey = Role.objects.create(name="helpers"), passkey_of(person)
     person.roles.add(role)
 
     def fill(text):
@@ -434,6 +466,8 @@ def eve(api, browser, alice, root, monkeypatch):
         account = {"username": f"user {text}"[:150], "email": f"mail {text}"[:254]}
         User.objects.filter(pk=person.pk).update(**account)
         Role.objects.filter(pk=role.pk).update(description=f"about {text}"[:200])
+        words["passkey"] = f"passkey {text}"[:64]
+        person.passkeys.update(name=words["passkey"])
         words |= account | {"note": note, "by": by, "about": f"about {text}"[:200]}
         words |= {"label": IssuedToken(**{name: words[name] for name in ("browser", "os")}).label}
         LogEntry.objects.create(
@@ -449,6 +483,7 @@ def eve(api, browser, alice, root, monkeypatch):
             user=User.objects.get(pk=person.pk),
             page=page,
             role=role,
+            passkey=passkey,
             phone=phone,
             ended=ended.device,
             reused=reused.device,
@@ -470,10 +505,14 @@ def pages_of(her, desk):
         (her.page, "/devices/sign-out-others/", "name location"),
         (her.page, "/account/", "username email"),
         (her.page, "/account/delete", "username"),
+        (her.page, "/account/passkeys/", "passkey"),
+        (her.page, f"/account/passkeys/{her.passkey.pk}/remove", "passkey"),
         (her.page, f"/not-me/{not_me}", "name location"),
         (her.page, "/api/v1/me", "username email"),
         (her.page, "/api/v1/devices?state=all", "name label location note"),
         (her.page, f"/api/v1{own}", "name label browser os location"),
+        (her.page, "/api/v1/me/passkeys", "passkey"),
+        (her.page, f"/api/v1/me/passkeys/{her.passkey.pk}", "passkey"),
         (desk, "/admin/", "username name os"),
         (desk, ADMIN, "name label username location"),
         (desk, f"{phone}change/", "name label username user_agent location"),
@@ -483,7 +522,7 @@ def pages_of(her, desk):
         (desk, f"{phone}revoke/", "name username location"),
         (desk, f"{ADMIN}incident/?everybody=on", "name username location"),
         (desk, "/admin/accounts/user/", "username email"),
-        (desk, f"{user}change/", "username email name location"),
+        (desk, f"{user}change/", "username email name location passkey"),
         (desk, f"{user}history/", "username"),
         (desk, f"{user}revoke/", "name username"),
         (desk, f"{user}delete/", "username"),
@@ -565,8 +604,11 @@ def test_text_is_text_in_mails(name, eve, mailoutbox, django_capture_on_commit_c
         notices.tell_of_password_change(device.user, notices.origin_of(device))
         staff = {"by": device.user, "note": her.words["note"]}
         notices.tell_of_revocation(device.user, [device], count=1, **staff)
+        stored = her.user.passkeys.get()
+        passkeys.remove(stored, device=device.pk, origin=notices.origin_of(device))
 
     said = [("name", "location"), ("name", "location"), ("name",), ("name", "location", "note")]
+    said += [("name", "passkey")]
     for mail, words in zip(mailoutbox, said, strict=True):
         [(html, _)] = mail.alternatives
         page = Page(SimpleNamespace(status_code=200, content=html.encode()))

@@ -48,7 +48,7 @@ class DeviceListView(generics.ListAPIView):
 class DeviceView(generics.RetrieveUpdateDestroyAPIView):
     """One device of the person who asks."""
 
-    question = "Sign this device out?"
+    question, answer = "Sign this device out?", "Sign out"
     serializer_class = DeviceSerializer
     http_method_names = ["get", "patch", "delete", "head", "options"]
 

@@ -11,29 +11,32 @@ from accounts import passkeys
 from accounts.models import Passkey
 from accounts.models.passkeys import NAME_LENGTH
 from accounts.passkeys import PasskeyRefused
-from accounts.permissions import IsFresh, IsFreshForWrites, credential_of
+from accounts.permissions import IsFresh, IsFreshForWrites, credential_of, require_fresh
 from accounts.serializers import PasskeyField
 from tokens.api.devices import read_id
 from tokens.notices import origin_of
 
 
 class PasskeySerializer(serializers.ModelSerializer):
-    """A passkey as its owner sees it. A new one has the member `passkey` too."""
+    """A passkey as its owner sees it."""
 
     name = serializers.CharField(max_length=NAME_LENGTH, required=False, allow_blank=True)
-    passkey = PasskeyField()
 
     class Meta:
         model = Passkey
-        fields = ["id", "name", "created_at", "used_at", "passkey"]
+        fields = ["id", "name", "created_at", "used_at"]
         read_only_fields = ["id", "created_at", "used_at"]
+
+
+class NewPasskeySerializer(PasskeySerializer):
+    passkey = PasskeyField()
+
+    class Meta(PasskeySerializer.Meta):
+        fields = [*PasskeySerializer.Meta.fields, "passkey"]
 
 
 class OfOwner:
     """The passkeys of the person who asks, the first one first."""
-
-    serializer_class = PasskeySerializer
-    permission_classes = [IsAuthenticated, IsFreshForWrites]
 
     def get_queryset(self):
         if getattr(self, "swagger_fake_view", False):
@@ -45,6 +48,8 @@ class PasskeyListView(OfOwner, generics.ListCreateAPIView):
     """The passkeys of the person who asks. A new one answers the options."""
 
     refuses = {"POST": (401,)}
+    serializer_class = NewPasskeySerializer
+    permission_classes = [IsAuthenticated, IsFreshForWrites]
 
     def perform_create(self, serializer):
         given, device = serializer.validated_data, credential_of(self.request)
@@ -61,15 +66,22 @@ class PasskeyListView(OfOwner, generics.ListCreateAPIView):
             raise exceptions.ValidationError({"passkey": [str(refusal)]}) from None
 
 
-class PasskeyView(OfOwner, generics.RetrieveDestroyAPIView):
-    """One passkey of the person who asks."""
+class PasskeyView(OfOwner, generics.RetrieveUpdateDestroyAPIView):
+    """One passkey of the person who asks. A name needs no fresh device, as that of a device."""
 
-    question = "Remove this passkey?"
+    question, answer = "Remove this passkey?", "Remove"
+    serializer_class = PasskeySerializer
+    http_method_names = ["get", "patch", "delete", "head", "options"]
 
     def get_object(self):
         return generics.get_object_or_404(self.get_queryset(), pk=read_id(self.kwargs["id"]))
 
+    def perform_update(self, serializer):
+        passkey = serializer.instance
+        passkeys.rename(passkey, serializer.validated_data.get("name", passkey.name))
+
     def perform_destroy(self, passkey):
+        require_fresh(self.request)
         device = credential_of(self.request)
         passkeys.remove(passkey, device=device.pk, origin=origin_of(device))
 

@@ -1,7 +1,7 @@
 // Adds to Django REST framework's page what its scripts lack. An answer to a form replaces the page
 // and runs this again in the same window, so nothing here may be declared globally.
 {
-  const { question } = document.currentScript.dataset;
+  const { question, answer } = document.currentScript.dataset;
 
   // ajax-form.js accepts any answer as much as a page, and would be sent JSON, which it cannot show.
   $.ajaxPrefilter((options) => {
@@ -19,7 +19,7 @@
   dialog?.removeAttribute("aria-hidden");
   if (dialog && question) {
     dialog.querySelector("h4").textContent = question;
-    dialog.querySelector(".btn-danger").textContent = "Sign out";
+    dialog.querySelector(".btn-danger").textContent = answer;
   }
 
   // A field that is empty is left out, unless it was emptied.

@@ -1,4 +1,4 @@
-"""The API of one's own passkeys: options, add, list, remove."""
+"""The API of one's own passkeys: options, add, list, rename, remove."""
 
 import pytest
 
@@ -36,6 +36,30 @@ def test_a_passkey_is_added_listed_and_removed(phone, alice, mails_of):
     assert mail.subject == "Guestlist: A passkey was removed from your account"
     assert not Passkey.objects.exists()
     assert phone.delete(f"me/passkeys/{passkey.pk}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [(" Ana's\u202e key\t", "Ana's key"), ("", "Passkey"), (None, "Phone")]
+)
+def test_a_passkey_is_renamed_on_a_device_that_is_not_fresh(phone, alice, age, given, name):
+    give_passkey(alice)
+    before = alice.passkeys.values().get()
+    age(phone.device, minutes=16)
+    odd = {"id": UNKNOWN, "created_at": "x", "used_at": "x", "counter": 9, "passkey": {}}
+    body = odd if given is None else odd | {"name": given}
+    answer = phone.patch(f"me/passkeys/{before['id']}", body)
+    assert (answer.status_code, answer.json()["name"]) == (200, name)
+    assert answer.json() == phone.get(f"me/passkeys/{before['id']}").json()
+    assert alice.passkeys.values().get() == before | {"name": name}
+
+
+def test_a_name_that_is_too_long_is_refused(phone, alice):
+    give_passkey(alice)
+    path = f"me/passkeys/{alice.passkeys.get().pk}"
+    answer = phone.patch(path, {"name": "x" * 65})
+    assert (answer.status_code, set(answer.json())) == (400, {"name"})
+    assert alice.passkeys.get().name == "Phone"
+    assert phone.put(path, {"name": "x"}).status_code == 405
 
 
 def test_an_answer_that_is_refused_is_an_error_of_its_field(phone):
@@ -77,15 +101,18 @@ def test_a_site_with_a_number_for_an_address_has_no_passkeys(phone, settings):
     assert (answer.status_code, answer.json()["detail"]) == (403, "This site has no passkeys.")
 
 
-def test_passkeys_of_others_are_as_unknown(phone, bob):
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_passkeys_of_others_are_as_unknown(phone, bob, age, is_fresh):
     give_passkey(bob)
+    if not is_fresh:
+        age(phone.device, minutes=16)
     answers = {
-        phone.request(method, f"me/passkeys/{id}").content
+        phone.request(method, f"me/passkeys/{id}", {"name": "x"}).content
         for id in (bob.passkeys.get().pk, UNKNOWN, UNKNOWN.replace("-", ""), "x")
-        for method in ("GET", "DELETE")
+        for method in ("GET", "PATCH", "DELETE")
     }
     assert len(answers) == 1
-    assert bob.passkeys.count() == 1
+    assert bob.passkeys.get().name == "Phone"
 
 
 def test_the_index_names_the_passkeys(api):

@@ -15,9 +15,15 @@ WRITES = [
     "/account/",
     "/account/data",
     "/account/names",
+    "/account/passkeys/add",
+    "/account/passkeys/options",
+    "/account/passkeys/step-up",
+    "/account/passkeys/{passkey}/rename",
+    "/account/passkeys/{passkey}/remove",
     "/account/delete",
     "/password/change",
     "/password/reset",
+    "/login/options",
     "/signup",
 ]
 
@@ -27,15 +33,19 @@ WRITES = [
 def test_writes_need_a_csrf_token(laptop, alice, url):
     laptop.handler.enforce_csrf_checks = True
     device = alice.devices.get()
-    page = Page(laptop.post(url.format(id=device.pk), {"name": "x"}), status=403)
+    passkey = alice.passkeys.create(credential=b"x", public_key=b"", name="Phone")
+    address = url.format(id=device.pk, passkey=passkey.pk)
+    page = Page(laptop.post(address, {"name": "x"}), status=403)
     assert "That form is too old" in page.text
     device.refresh_from_db()
     assert (device.name, device.revoked_at) == ("", None)
+    assert alice.passkeys.get().name == "Phone"
 
 
 def every_page(user, browser, api):
     """The pages that are there for this user, who may use the admin."""
     device = user.devices.filter(kind="api").first()
+    passkey, _ = user.passkeys.get_or_create(credential=b"x", public_key=b"", name=XSS[:64])
     not_me = notices.signing.dumps(str(device.pk), salt=notices.NOT_ME_SALT)
     admin = "/admin/tokens/issuedtoken/"
     return [
@@ -49,6 +59,9 @@ def every_page(user, browser, api):
         "/account/activity/",
         "/account/names",
         "/account/data",
+        "/account/passkeys/",
+        "/account/passkeys/add",
+        f"/account/passkeys/{passkey.pk}/remove",
         "/account/delete",
         "/password/change",
         "/password/reset",
@@ -69,6 +82,8 @@ def every_page(user, browser, api):
         "/api/v1/devices?state=all",
         f"/api/v1/devices/{device.pk}",
         "/api/v1/me",
+        "/api/v1/me/passkeys",
+        f"/api/v1/me/passkeys/{passkey.pk}",
         f"/api/v1/users/{user.username}/devices?state=all",
         "/api/v1/docs",
     ]

@@ -36,6 +36,36 @@ def test_a_passkey_is_added_and_removed(laptop, alice, mails_of):
     assert "you removed a passkey" in activity.lower()
 
 
+@pytest.mark.parametrize(("typed", "name"), [(" Ana's\u202e key\t", "Ana's key"), ("", "Passkey")])
+def test_a_passkey_is_renamed_without_the_password(laptop, alice, age, typed, name):
+    give_passkey(alice)
+    age(alice.devices.get(), minutes=16)
+    rename = f"/account/passkeys/{alice.passkeys.get().pk}/rename"
+    page = Page(laptop.get("/account/passkeys/"))
+    assert rename in [form.get("action") for form in page.all("form")]
+    page = Page(laptop.post(rename, {"name": typed}, follow=True))
+    assert f"Renamed to {name}." in page.text
+    assert alice.passkeys.get().name == name
+
+
+def test_a_name_that_is_too_long_is_refused(laptop, alice):
+    give_passkey(alice)
+    rename = f"/account/passkeys/{alice.passkeys.get().pk}/rename"
+    page = Page(laptop.post(rename, {"name": "x" * 65}, follow=True))
+    assert "A name has at most 64 characters." in page.text
+    assert alice.passkeys.get().name == "Phone"
+
+
+def test_a_rename_after_signing_in_again_leads_to_the_passkeys(laptop, alice):
+    give_passkey(alice)
+    alice.devices.revoke(reason="staff")
+    rename = f"/account/passkeys/{alice.passkeys.get().pk}/rename"
+    refused = laptop.post(rename, {"name": "Work"})
+    page = Page(laptop.post(refused.url, {"username": "alice", "password": PASSWORD}, follow=True))
+    assert "You were signed out before the name was saved." in page.text
+    assert "Your passkeys" in page.text
+
+
 def test_a_stale_device_is_asked_for_the_password_first(laptop, alice, age):
     give_passkey(alice)
     age(alice.devices.get(), minutes=16)
@@ -83,9 +113,11 @@ def test_a_site_with_a_number_for_an_address_says_so(laptop, settings):
 
 def test_passkeys_of_others_are_unknown(laptop, bob):
     give_passkey(bob)
-    remove = f"/account/passkeys/{bob.passkeys.get().pk}/remove"
-    assert laptop.get(remove).status_code == laptop.post(remove).status_code == 404
-    assert bob.passkeys.exists()
+    path = f"/account/passkeys/{bob.passkeys.get().pk}"
+    assert laptop.get(f"{path}/remove").status_code == 404
+    assert laptop.post(f"{path}/remove").status_code == 404
+    assert laptop.post(f"{path}/rename", {"name": "Mine"}).status_code == 404
+    assert bob.passkeys.get().name == "Phone"
 
 
 def test_a_name_that_cannot_be_shown_is_refused(laptop):

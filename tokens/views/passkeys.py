@@ -1,4 +1,4 @@
-"""The pages of *Your passkeys*: the list, and adding and removing one."""
+"""The pages of *Your passkeys*: the list, and adding, renaming and removing one."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -9,7 +9,7 @@ from django.views import View
 
 from accounts import passkeys
 from accounts.passkeys import PasskeyRefused, rp_id
-from tokens.forms import PasskeyForm
+from tokens.forms import PasskeyForm, RenameForm
 from tokens.notices import origin_of
 from tokens.step_up import StepUpForm, renew
 
@@ -88,6 +88,24 @@ class StepUpOptionsView(View):
     def post(self, request):
         device = request.device
         return options_of(lambda: passkeys.step_up_options(device.user, device.pk))
+
+
+@method_decorator(login_required, name="dispatch")
+class RenamePasskeyView(View):
+    def get(self, request, id):
+        """Somebody comes here from the sign-in page, because their device ended meanwhile."""
+        messages.warning(request, "You were signed out before the name was saved. Type it again.")
+        return redirect("passkeys")
+
+    def post(self, request, id):
+        passkey = get_object_or_404(request.user.passkeys, pk=id)
+        form = RenameForm(request.POST)
+        if form.is_valid():
+            passkeys.rename(passkey, form.cleaned_data["name"])
+            messages.success(request, f"Renamed to {passkey}.")
+        else:
+            messages.error(request, "A name has at most 64 characters.")
+        return redirect("passkeys")
 
 
 @method_decorator(login_required, name="dispatch")

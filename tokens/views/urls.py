@@ -29,6 +29,11 @@ urlpatterns = [
     path("account/passkeys/options", passkeys.PasskeyOptionsView.as_view(), name="passkey_options"),
     path("account/passkeys/step-up", passkeys.StepUpOptionsView.as_view(), name="step_up_options"),
     path(
+        "account/passkeys/<uuid:id>/rename",
+        passkeys.RenamePasskeyView.as_view(),
+        name="passkey_rename",
+    ),
+    path(
         "account/passkeys/<uuid:id>/remove",
         passkeys.RemovePasskeyView.as_view(),
         name="passkey_remove",
