@@ -63,6 +63,11 @@ def declared_permissions(role: str) -> set[str]:
     return found
 
 
+def staff_permissions() -> set[str]:
+    """The permissions that are for staff: those that the apps declare for the built-in roles."""
+    return set().union(*map(declared_permissions, BUILT_IN))
+
+
 def _permissions(using: str, apps: Any) -> dict[str, Any]:
     """All permissions by label ("app.codename")."""
     found = apps.get_model("auth", "Permission").objects.using(using).select_related("content_type")

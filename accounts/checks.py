@@ -30,7 +30,7 @@ def check_password_length(app_configs, **kwargs):
     return [
         Warning(
             "PASSWORD_MIN_LENGTH is below 15.",
-            hint="A password is all that protects an account. 15 is the default.",
+            hint="Few accounts have more than a password. 15 is the default.",
             id="accounts.W001",
         )
     ]
@@ -76,6 +76,28 @@ def check_site_can_have_passkeys(app_configs, **kwargs):
             "SITE_URL is an IP address, so nobody can have a passkey.",
             hint="Name the host in SITE_URL. In development it is http://localhost:8000.",
             id="accounts.W002",
+        )
+    ]
+
+
+@register()
+def check_staff_passkeys(app_configs, **kwargs):
+    """Refuse a requirement that nobody could meet, and warn of a site without one."""
+    if settings.STAFF_NEEDS_PASSKEY and not rp_id():
+        return [
+            Error(
+                "STAFF_NEEDS_PASSKEY is on, but SITE_URL is an IP address: staff could do nothing.",
+                hint="Name the host in SITE_URL. Browsers make no passkey for an IP address.",
+                id="accounts.E004",
+            )
+        ]
+    if settings.STAFF_NEEDS_PASSKEY or settings.DEBUG:
+        return []
+    return [
+        Warning(
+            "STAFF_NEEDS_PASSKEY is off: whoever learns the password of staff is staff.",
+            hint="Take the variable away once staff have passkeys.",
+            id="accounts.W003",
         )
     ]
 

@@ -37,6 +37,13 @@ class ReauthenticationRequired(Unauthorized):
         )
 
 
+class PasskeyRequired(exceptions.PermissionDenied):
+    """Staff's permissions wait for a passkey on this device."""
+
+    default_code = "passkey_required"
+    default_detail = "Staff use their passkey on this device first. Sign in with it, or give it."
+
+
 class Conflict(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
 

@@ -14,7 +14,7 @@ from accounts import passkeys, throttling
 from accounts.exceptions import LoginFailed
 from accounts.letters import by_staff
 from accounts.mail import send_mail
-from accounts.models import User
+from accounts.models import Passkey, User
 from accounts.passkeys import MAX_ANSWER, REFUSED, GivenPasskey
 from accounts.throttling import TooManyAttempts, log_too_many
 from accounts.verification import send_verification
@@ -51,7 +51,10 @@ class ProvenForm(ThrottledForm):
     """A form in which a person gives the password on their device, or a passkey in its place.
 
     A script sends the answer of the passkey as `passkey`, next to the empty password.
+    `used_passkey` is the passkey, once the form is valid by it.
     """
+
+    used_passkey: Passkey | None = None
 
     def has_passkey(self) -> bool:
         return bool(self.data.get("passkey"))
@@ -71,8 +74,10 @@ class ProvenForm(ThrottledForm):
         """Raise ValidationError unless the passkey, or else the password, is right."""
         answer = self.data.get("passkey")
         with self.throttled():
-            if answer and not passkeys.check(user, answer, device=device):
-                raise ValidationError(REFUSED)
+            if answer:
+                self.used_passkey = passkeys.check(user, answer, device=device)
+                if self.used_passkey is None:
+                    raise ValidationError(REFUSED)
             if not answer and not throttling.check_password(user, password, device=device):
                 raise ValidationError(WRONG)
 

@@ -176,6 +176,7 @@ ROWS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "username": ("New username", unlinked),
     "email": ("New email address", str),
     "passkey": ("Passkey", unlinked),
+    "left": ("Recovery codes left", str),
     "at": ("When", _in_utc),
     "by": ("By", unlinked),
     "note": ("Note", _quoted),

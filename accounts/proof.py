@@ -24,8 +24,8 @@ MISSING = "Give your password for this."
 class CurrentPasswordSerializer(serializers.Serializer):
     """Checks the current password of the person who asks, for a field of a subclass.
 
-    A wrong password is an error of that field. A passkey may take its place. Raise TooManyAttempts
-    after too many wrong ones on the device.
+    A wrong password is an error of that field. A passkey may take its place: the valid data has the
+    `Passkey` then. Raise TooManyAttempts after too many wrong ones on the device.
     """
 
     proven_by = "current_password"  # the field of the password
@@ -39,9 +39,10 @@ class CurrentPasswordSerializer(serializers.Serializer):
 
     def validate_passkey(self, answer):
         request = self.context["request"]
-        if not check(request.user, answer, device=credential_of(request).pk):
+        passkey = check(request.user, answer, device=credential_of(request).pk)
+        if passkey is None:
             raise serializers.ValidationError(REFUSED)
-        return answer
+        return passkey
 
     def check_password(self, password: str) -> str:
         request = self.context["request"]

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import PermissionDenied
 
+from accounts.exceptions import PasskeyRequired
 from accounts.hashers import Busy
 from accounts.throttling import TooManyAttempts, log_too_many
 from tokens.views.sign_in import LoginView
@@ -47,9 +48,11 @@ def bad_request(request, exception):
 
 
 def forbidden(request, exception):
-    logger.info("request refused", extra={"status": 403, "code": "permission_denied"})
+    held_back = getattr(request.user, "was_held_back", False)
+    refusal = PasskeyRequired if held_back else PermissionDenied
+    logger.info("request refused", extra={"status": 403, "code": refusal.default_code})
     if is_api(request):
-        return _json(403, str(PermissionDenied.default_detail), "permission_denied")
+        return _json(403, str(refusal.default_detail), refusal.default_code)
     return _page(request, "403.html", 403)
 
 

@@ -9,12 +9,14 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
 from rest_framework.views import set_rollback
 
+from accounts.exceptions import PasskeyRequired
 from accounts.throttling import TooManyAttempts
 from config.errors import RETRY_AFTER, UNAVAILABLE, is_unavailable, log_unavailable
 from config.parsers import BodyTooLarge
 
 logger = logging.getLogger(__name__)
 REFUSALS = {401, 403, 429}
+REFUSED = (PermissionDenied, exceptions.PermissionDenied)
 
 # Refusals that are counted and not printed. Every client meets them often, and the backend logs a
 # refused login with its cause.
@@ -40,6 +42,8 @@ def exception_handler(exc, context):
         return Response(UNAVAILABLE, status=503, headers={"Retry-After": str(RETRY_AFTER)})
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
+    elif isinstance(exc, REFUSED) and getattr(context["request"].user, "was_held_back", False):
+        exc = PasskeyRequired()
     elif isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
     elif isinstance(exc, TooManyAttempts):

@@ -7,6 +7,8 @@ from django import forms
 from django.urls import NoReverseMatch, reverse
 from rest_framework import exceptions, renderers, serializers
 
+from accounts.exceptions import PasskeyRequired
+
 # By the view of a page: the view that its rows link to, what names a row there, and the words.
 LINKS = {
     "devices": ("device", "id", "{}"),
@@ -31,8 +33,12 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
 
     def get_context(self, data, accepted_media_type, renderer_context):
         context = super().get_context(data, accepted_media_type, renderer_context)
-        is_answered = not renderer_context["response"].exception
-        links = links_from(renderer_context["request"], data) if is_answered else []
+        if not renderer_context["response"].exception:
+            links = links_from(renderer_context["request"], data)
+        elif data.get("code") == PasskeyRequired.default_code:
+            links = [("Use your passkey", reverse("passkeys"))]
+        else:
+            links = []
         return context | {"links": links}
 
     def get_raw_data_form(self, data, view, method, request):

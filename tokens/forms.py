@@ -70,7 +70,7 @@ class NamesForm(ProvenForm, forms.Form):
         return password
 
 
-class PasskeyForm(forms.Form):
+class PasskeyForm(ThrottledForm, forms.Form):
     """A new passkey. A script fills in what the authenticator answers."""
 
     passkey = AnswerField(error_messages={"required": NO_ANSWER})
@@ -86,6 +86,17 @@ class PasskeyForm(forms.Form):
         """Show what is wrong with the hidden field where people see it."""
         for error in self.errors.pop("passkey", ()):
             self.add_error(None, error)
+
+
+class RecoveryForm(PasskeyForm):
+    """A new passkey for somebody who has lost the others and kept a recovery code."""
+
+    recovery_code = forms.CharField(
+        max_length=100,
+        help_text="One of the ten that you were shown. Each is good once.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+    )
+    field_order = ["recovery_code", "passkey", "name"]
 
 
 class RenameForm(forms.Form):

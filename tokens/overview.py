@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
+from accounts import passkeys
+from accounts.models import PasskeyDeadline
 from tokens import signing
 from tokens.models import DailyCount, Figure, IssuedToken
 from tokens.stories import address_text
@@ -19,6 +22,7 @@ MAX_AGE = 60  # seconds
 SAMPLE_SIZE = 10_000  # devices; up to this many are counted one by one
 ID_SPACE = 2**128
 MAX_ALARMS = 5
+MAX_NAMED = 10  # people of staff without a passkey
 MAX_ALARM_AGE = timedelta(days=30)
 
 
@@ -56,6 +60,24 @@ def _overview() -> dict[str, Any]:
         "keys": keys_of_devices(),
         "alarms": latest_alarms(),
         "ahead": Figure.objects.ahead(),
+        "without_passkey": staff_without_passkey(),
+    }
+
+
+def staff_without_passkey() -> dict[str, Any] | None:
+    """The first people of staff without a passkey, and whether there are `more`.
+
+    `from` is None if they need it by now. None if all of them have one, or need none.
+    """
+    if not settings.STAFF_NEEDS_PASSKEY:
+        return None
+    people = list(passkeys.without_passkey().values("pk", "username")[: MAX_NAMED + 1])
+    if not people:
+        return None
+    return {
+        "from": PasskeyDeadline.objects.coming(),
+        "people": people[:MAX_NAMED],
+        "more": len(people) > MAX_NAMED,
     }
 
 

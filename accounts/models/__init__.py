@@ -1,5 +1,5 @@
 from accounts.models.mails import QueuedMail, QueuedMailQuerySet
-from accounts.models.passkeys import Passkey, PasskeyQuerySet
+from accounts.models.passkeys import Passkey, PasskeyDeadline, PasskeyQuerySet, RecoveryCode
 from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, RoleQuerySet, keep_built_in_roles
 from accounts.models.throttles import Throttle, ThrottleQuerySet
@@ -8,9 +8,11 @@ from accounts.models.users import GuestlistUserManager, User
 __all__ = [
     "GuestlistUserManager",
     "Passkey",
+    "PasskeyDeadline",
     "PasskeyQuerySet",
     "QueuedMail",
     "QueuedMailQuerySet",
+    "RecoveryCode",
     "Role",
     "RoleQuerySet",
     "Throttle",

@@ -2,7 +2,7 @@ import uuid
 from datetime import datetime
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
 from django.db.models.functions import Now
 
@@ -45,6 +45,9 @@ class Passkey(models.Model):
     name = models.CharField(max_length=NAME_LENGTH)
     created_at = models.DateTimeField("added", db_default=Now())
     used_at = models.DateTimeField("last used", null=True)
+    # Whether it counts for staff. One that was added with a password alone does not, because a
+    # thief may have added it.
+    vouched = models.BooleanField(default=False, db_default=False)
 
     objects = PasskeyQuerySet.as_manager()
 
@@ -53,3 +56,55 @@ class Passkey(models.Model):
 
     def __str__(self):
         return self.name
+
+
+class RecoveryCodeQuerySet(ReadsPrimary, models.QuerySet["RecoveryCode"]):
+    def spend(self, digest: bytes) -> bool:
+        """Delete the code with this hash. False if it is not among these any more."""
+        return bool(self.filter(hash=digest).delete()[0])
+
+    spend.alters_data = True  # type: ignore[attr-defined]
+
+
+class RecoveryCode(models.Model):
+    """A code of a member of staff that is not used yet. The row holds its SHA-256 alone.
+
+    With the password, it lets its owner add a passkey. It is good for nothing else.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="recovery_codes"
+    )
+    hash = models.BinaryField(max_length=32, unique=True)
+
+    objects = RecoveryCodeQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self):
+        return "recovery code"
+
+
+class PasskeyDeadlineManager(models.Manager["PasskeyDeadline"]):
+    def coming(self) -> datetime | None:
+        """When passkeys will be required of staff. None if they are by now."""
+        rows = self.using(router.db_for_write(self.model)).filter(at__gt=Now())
+        return rows.order_by("-at").values_list("at", flat=True).first()
+
+
+class PasskeyDeadline(models.Model):
+    """When a site that had staff before there were passkeys begins to require them of staff.
+
+    The migration that makes this table writes the one row, if there are staff.
+    """
+
+    at = models.DateTimeField()
+
+    objects = PasskeyDeadlineManager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self):
+        return f"{self.at:%Y-%m-%d}"

@@ -1,13 +1,19 @@
 """The questions about people, and what a change of many of them sends."""
 
+from functools import reduce
+from operator import or_
+
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import Permission
 from django.db import models, transaction
 from django.utils import timezone
 
+from accounts.built_in_roles import BUILT_IN, staff_permissions
 from accounts.log import TELLING as LOGGED
 from accounts.log import log_accounts
 from accounts.lookups import BytewiseLower
 from accounts.models.primary import ReadsPrimary
+from accounts.models.roles import Role
 from accounts.signals import send_changed, users_deactivated
 
 # Columns whose change may end devices.
@@ -61,6 +67,21 @@ class UserQuerySet(ReadsPrimary, models.QuerySet):
     def superusers(self) -> "UserQuerySet":
         """Superusers who can use the admin."""
         return self.filter(is_superuser=True, is_active=True, is_staff=True)
+
+    def of_staff(self) -> "UserQuerySet":
+        """People who may use the admin, or hold a role or a permission that is for staff."""
+        labels = [label.split(".") for label in staff_permissions()]
+        named = [models.Q(content_type__app_label=app, codename=name) for app, name in labels]
+        permissions = Permission.objects.filter(reduce(or_, named))
+        roles = Role.objects.filter(
+            models.Q(name__in=BUILT_IN) | models.Q(permissions__in=permissions)
+        )
+        holders = [
+            self.filter(models.Q(is_staff=True) | models.Q(is_superuser=True)),
+            self.filter(roles__in=roles),
+            self.filter(user_permissions__in=permissions),
+        ]
+        return self.filter(reduce(or_, (models.Q(pk__in=some.values("pk")) for some in holders)))
 
     def starting_with(self, text: str) -> "UserQuerySet":
         """Users whose username or email address starts with `text`; all users for an empty text."""

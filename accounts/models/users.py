@@ -10,6 +10,7 @@ from django.utils.crypto import constant_time_compare
 from accounts.built_in_roles import ASKED_FOR
 from accounts.log import log_account
 from accounts.lookups import BytewiseLower
+from accounts.models.authority import AuthorityOnDevice
 from accounts.models.queries import UserQuerySet
 from accounts.models.roles import Role, label_of
 from accounts.signals import send_changed, users_deactivated
@@ -32,7 +33,7 @@ class GuestlistUserManager(UserManager.from_queryset(UserQuerySet)):  # type: ig
         return super()._create_user_object(username, email, password, **extra_fields)
 
 
-class User(AbstractUser):
+class User(AuthorityOnDevice, AbstractUser):
     """A person.
 
     `password_changed_at` is the time of the last real password change. An upgrade of the hash does
@@ -176,10 +177,6 @@ class User(AbstractUser):
         if same.update(password=upgraded, password_changed_at=models.F("password_changed_at")):
             self.password = self._own_hash = upgraded
 
-    def has_role(self, name: str) -> bool:
-        """Ask the database, so that a lost role counts at once."""
-        return self.is_active and self.roles.filter(name=name).exists()
-
     def may_touch(self, other: "User") -> bool:
         """Whether this user may act on the other: only a superuser acts on a superuser."""
         return self.is_superuser or not other.is_superuser
@@ -235,6 +232,10 @@ class User(AbstractUser):
         if self.is_superuser or name not in ASKED_FOR:
             return True
         return Role.objects.filter(name=name).exists()
+
+    def is_of_staff(self) -> bool:
+        """Whether the account holds something that is for staff, see `UserQuerySet.of_staff()`."""
+        return User.objects.of_staff().filter(pk=self.pk).exists()
 
     def is_last_superuser(self) -> bool:
         """Whether this is the last superuser. Without one, no account could make another."""

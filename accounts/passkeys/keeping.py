@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models.functions import Now
 from django.urls import reverse
 from fido2.webauthn import (
@@ -18,7 +18,7 @@ from accounts import throttling
 from accounts.history import log_passkey
 from accounts.letters import Facts, paths
 from accounts.mail import send_mail
-from accounts.models import Passkey, User
+from accounts.models import Passkey, PasskeyQuerySet, User
 from accounts.models.passkeys import NAME_LENGTH
 from accounts.passkeys.ceremonies import (
     MAX_AGE,
@@ -36,6 +36,7 @@ from accounts.passkeys.ceremonies import (
     relying_party,
     step_up,
 )
+from accounts.passkeys.vouching import NOTHING, Voucher, check_voucher, locked, spend
 from accounts.text import clean_text
 
 logger = logging.getLogger(__name__)
@@ -58,15 +59,21 @@ class GivenPasskey:
         return use.passkey.user
 
 
-def creation_options(user: User, purpose: Purpose) -> dict[str, Any]:
-    """WebAuthn's options for a new passkey of the user, as JSON. Raise PasskeyRefused."""
+def creation_options(user: User, purpose: Purpose, voucher: Voucher = NOTHING) -> dict[str, Any]:
+    """WebAuthn's options for a new passkey of the user, as JSON. `purpose` is of `registration()`.
+
+    Raise PasskeyRefused, or TooManyAttempts after too many wrong recovery codes on the device.
+    """
     _require_may_add(user)
+    check_voucher(user, voucher, device=purpose.place)
+    # With a link, those that do not count for staff are replaced.
+    held = user.passkeys.filter(vouched=True) if voucher.link else user.passkeys.all()
     entity = PublicKeyCredentialUserEntity(
         name=user.username, display_name=user.username, id=handle_of(user)
     )
     options, _ = relying_party().register_begin(
         entity,
-        _held_by(user),
+        _described(held),
         resident_key_requirement=ResidentKeyRequirement.REQUIRED,
         user_verification=VERIFIED,
         challenge=purpose.challenge(),
@@ -75,21 +82,30 @@ def creation_options(user: User, purpose: Purpose) -> dict[str, Any]:
 
 
 def register(
-    user: User, answer: Answer, purpose: Purpose, name: str, *, device: object, origin: Facts
+    user: User,
+    answer: Answer,
+    purpose: Purpose,
+    name: str,
+    *,
+    device: object,
+    origin: Facts,
+    voucher: Voucher = NOTHING,
 ) -> Passkey:
     """Add the passkey that answers the options, and mail the person. Raise PasskeyRefused.
 
-    `device` is the primary key of the device, and `origin` what a mail says about it.
+    `device` is the primary key of the device, and `origin` what a mail says about it. The caller
+    has called `check_voucher()`.
     """
     made_at, passkey = created(answer, purpose)
     passkey.user, passkey.name = user, _name_from(name)
+    act = "one was added with a recovery code" if voucher.code else "one was added"
     try:
-        with transaction.atomic():
-            owner = _lock(user)
+        with locked(user) as owner:
             _require_may_add(owner)
             _require_recent(made_at, owner)
+            passkey.vouched = spend(owner, voucher, origin)
             passkey.save(force_insert=True)
-            _tell(passkey, "added", device, origin)
+            _tell(passkey, act, "passkey_added", device, origin)
     except IntegrityError:
         raise PasskeyRefused("This passkey is here already.") from None
     logger.info("passkey added", extra=_log_fields(passkey))
@@ -107,17 +123,16 @@ def remove(passkey: Passkey, *, device: object, origin: Facts) -> None:
 
     A sign-in with it comes wholly before or after, because both lock the user's row.
     """
-    with transaction.atomic():
-        _lock(passkey.user)
+    with locked(passkey.user):
         if not Passkey.objects.filter(pk=passkey.pk).delete()[0]:
             return
-        _tell(passkey, "removed", device, origin)
+        _tell(passkey, "one was removed", "passkey_removed", device, origin)
 
 
 def request_options(purpose: Purpose, user: User | None = None) -> dict[str, Any]:
     """WebAuthn's options to use a passkey, as JSON: one of the user, or of anybody."""
     options, _ = relying_party().authenticate_begin(
-        _held_by(user) if user else None,
+        _described(user.passkeys.all()) if user else None,
         user_verification=VERIFIED,
         challenge=purpose.challenge(),
     )
@@ -145,19 +160,20 @@ def verify(answer: Answer, purpose: Purpose, user: User | None = None) -> Use:
     return use
 
 
-def check(user: User, answer: Answer, *, device: object) -> bool:
-    """Whether this is a passkey of the user, used on that device. Raise TooManyAttempts.
+def check(user: User, answer: Answer, *, device: object) -> Passkey | None:
+    """The passkey of the user that was used on that device, or None. Raise TooManyAttempts.
 
     Attempts are counted like passwords on the device.
     """
     with throttling.on_device(device) as attempt:
         try:
-            verify(answer, step_up(device), user).spend()
+            use = verify(answer, step_up(device), user)
+            use.spend()
         except PasskeyRefused:
             logger.info("passkey refused", extra={"user": user.pk, "device": str(device)})
         else:
             attempt.succeed()
-    return attempt.has_succeeded
+    return use.passkey if attempt.has_succeeded else None
 
 
 def step_up_options(user: User, device: object) -> dict[str, Any]:
@@ -172,9 +188,9 @@ def _name_from(text: str) -> str:
     return clean_text(text, NAME_LENGTH) or "Passkey"
 
 
-def _held_by(user: User) -> list[PublicKeyCredentialDescriptor]:
-    held = user.passkeys.values_list("credential", flat=True)
-    return [PublicKeyCredentialDescriptor(type=TYPE, id=bytes(credential)) for credential in held]
+def _described(held: PasskeyQuerySet) -> list[PublicKeyCredentialDescriptor]:
+    credentials = held.values_list("credential", flat=True)
+    return [PublicKeyCredentialDescriptor(type=TYPE, id=bytes(one)) for one in credentials]
 
 
 def _require_may_add(user: User | None) -> None:
@@ -184,16 +200,10 @@ def _require_may_add(user: User | None) -> None:
         raise PasskeyRefused(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
 
 
-def _lock(user: User) -> Any:
-    """The user's row, locked, with the time of the database as `now`. None if it is gone."""
-    rows = User.objects.select_for_update(no_key=True).annotate(now=Now())
-    return rows.filter(pk=user.pk).first()
-
-
-def _tell(passkey: Passkey, what: str, device: object, origin: Facts) -> None:
-    """Note in the history, and mail the person, that the passkey was "added" or "removed"."""
-    log_passkey(passkey.user, what, device)
-    send_mail(passkey.user, f"passkey_{what}", {**origin, "passkey": passkey.name})
+def _tell(passkey: Passkey, act: str, kind: str, device: object, origin: Facts) -> None:
+    """Note the act in the history, and mail the person."""
+    log_passkey(passkey.user, act, device=device)
+    send_mail(passkey.user, kind, {**origin, "passkey": passkey.name})
 
 
 def _log_fields(passkey: Passkey) -> dict[str, Any]:

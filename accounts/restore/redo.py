@@ -13,7 +13,7 @@ from django.db import connections, router, transaction
 
 from accounts.built_in_roles import BUILT_IN
 from accounts.mail import send_mail
-from accounts.models import Passkey, Role, User
+from accounts.models import Passkey, RecoveryCode, Role, User
 from accounts.models.roles import label_of
 from accounts.restore.words import FLAGS, Account, RoleWords, Words
 
@@ -48,6 +48,16 @@ def redo(words: Words, *, dry_run: bool) -> Iterator[Change]:
         yield Change("account", passkey.user_id, passkey.user.username, ["a passkey"])
         if not dry_run:
             passkey.delete()
+    yield from _redo_codes(words, dry_run)
+
+
+def _redo_codes(words: Words, dry_run: bool) -> Iterator[Change]:
+    """Delete the recovery codes of people who used or made some since: a used one is good once."""
+    stale = RecoveryCode.objects.filter(user_id__in=words.codes)
+    for user in User.objects.filter(pk__in=stale.values("user")).order_by("pk"):
+        yield Change("account", user.pk, user.username, ["the recovery codes"])
+        if not dry_run:
+            user.recovery_codes.all().delete()
 
 
 def advance_keys(words: Words) -> None:

@@ -46,6 +46,7 @@ class Words:
     accounts: dict[int, Account] = field(default_factory=lambda: defaultdict(Account))
     roles: dict[int, RoleWords] = field(default_factory=lambda: defaultdict(RoleWords))
     passkeys: set[UUID] = field(default_factory=set)  # that were removed
+    codes: set[int] = field(default_factory=set)  # users whose recovery codes were used or made
     top: dict[type, int] = field(default_factory=lambda: {User: 0, Role: 0})
 
 
@@ -81,6 +82,8 @@ def _hear(words: Words, time: datetime, line: dict[str, Any]) -> None:
         words.roles[_key(words, Role, line["role"])].is_deleted = True
     elif event == "passkey removed":
         words.passkeys.add(UUID(str(line["passkey"])))
+    elif event == "recovery codes changed":
+        words.codes.add(_key(words, User, line["user"]))
     else:
         raise ValueError
 

@@ -53,6 +53,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "passwords": people.passwords,
     "roles": people.roles,
     "superuser": people.superuser,
+    "staff passkeys": people.staff_passkeys,
 }
 # The same, asked through the front door of the site.
 FRONT_DOOR: dict[str, Callable[[FrontDoor], Finding]] = {

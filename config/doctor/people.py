@@ -2,11 +2,13 @@ from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 
+from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX, get_hashers
 from django.core.validators import slug_re
 from django.db.models import Q
 
-from accounts.models import Role, User
+from accounts import passkeys
+from accounts.models import PasskeyDeadline, Role, User
 from accounts.models.users import USERNAME
 from config.doctor.findings import ERROR, OK, WARNING, Finding
 
@@ -59,6 +61,24 @@ def superuser() -> Finding:
     if not User.objects.filter(is_superuser=True, is_active=True).exists():
         return Finding(ERROR, "None is active.", "Run create_admin.")
     return Finding(OK, "At least one is active.")
+
+
+def staff_passkeys() -> Finding:
+    """Active staff without a passkey that counts for staff."""
+    if not settings.STAFF_NEEDS_PASSKEY:
+        level = OK if settings.DEBUG else WARNING
+        return Finding(level, "STAFF_NEEDS_PASSKEY is off: a password is enough for staff.")
+    without = passkeys.without_passkey().values_list("username", flat=True)
+    names = _named(without[: MAX_NAMED + 1])
+    if not names:
+        return Finding(OK, "All of staff have one.")
+    deadline = PasskeyDeadline.objects.coming()
+    when = f"from {deadline:%Y-%m-%d} on" if deadline else "so they can do nothing as staff"
+    return Finding(
+        WARNING,
+        f"None that counts for staff, {when}: {names}.",
+        "Make each a link: a superuser on their page in the admin, or reset_passkeys.",
+    )
 
 
 def _named(names: Iterable[str]) -> str:

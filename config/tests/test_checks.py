@@ -68,7 +68,7 @@ def test_unsafe_wiring_does_not_start(server, pytestconfig, name, value, id):
 
 
 def test_warning_is_logged_once_at_start(settings, caplog):
-    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_SSL_REDIRECT = settings.STAFF_NEEDS_PASSKEY = True
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
     check_at_start()

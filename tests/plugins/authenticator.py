@@ -73,12 +73,13 @@ class Authenticator:
         }
 
 
-def give_passkey(user, name="Phone", **options):
-    """An authenticator that holds a passkey of this user."""
+def give_passkey(user, name="Phone", *, vouched=False, **options):
+    """An authenticator that holds a passkey of this user. With `vouched` it counts for staff."""
     from accounts import passkeys
 
     authenticator = Authenticator(**options)
     purpose = passkeys.registration("test")
-    answer = authenticator.make(passkeys.creation_options(user, purpose))
-    passkeys.register(user, answer, purpose, name, device="test", origin={})
+    voucher = passkeys.Voucher(is_proven=vouched)
+    answer = authenticator.make(passkeys.creation_options(user, purpose, voucher))
+    passkeys.register(user, answer, purpose, name, device="test", origin={}, voucher=voucher)
     return authenticator

@@ -16,6 +16,10 @@ LOOKED_AT: dict[tuple[str, str], str] = {
         "accounts",
         "0007_passkey",
     ): "only people who have passkeys wait for the new code to be deleted",
+    (
+        "accounts",
+        "0008_staff_passkeys",
+    ): "only staff who have codes wait for the new code to be deleted; it adds one row",
     ("tokens", "0007_storage"): "reads and writes pass its lock, and no row is written",
 }
 

@@ -85,6 +85,7 @@ def addresses(user):
         "username": user.username,
         "name": "support",
         "token": "token",
+        "link": "link",
         "uidb64": "user",
         "content_type_id": ContentType.objects.get_for_model(User).pk,
     }

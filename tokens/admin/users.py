@@ -10,6 +10,7 @@ from django.urls import path, reverse
 from accounts.admin.users import UserAdmin
 from accounts.models import User
 from tokens.admin.deletion import deleted_with
+from tokens.admin.passkeys import PasskeyPages
 from tokens.admin.revocation import MAX_SHOWN, RevokePages
 from tokens.browser import get_device
 
@@ -17,7 +18,7 @@ DEVICES = [("Live devices", {"fields": ["devices"]}), ("Ended devices", {"fields
 
 
 @admin.register(User)
-class UserWithDevicesAdmin(RevokePages, UserAdmin):
+class UserWithDevicesAdmin(RevokePages, PasskeyPages, UserAdmin):
     """A user's page, with the devices where the user is signed in."""
 
     fieldsets = [

@@ -8,12 +8,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import passkeys
+from accounts.exceptions import PasskeyRequired
 from accounts.models import Passkey
 from accounts.models.passkeys import NAME_LENGTH
 from accounts.passkeys import PasskeyRefused
 from accounts.permissions import IsFresh, IsFreshForWrites, credential_of, require_fresh
 from accounts.serializers import PasskeyField
+from tokens import flows
 from tokens.api.devices import read_id
+from tokens.models import IssuedToken
 from tokens.notices import origin_of
 
 
@@ -53,14 +56,10 @@ class PasskeyListView(OfOwner, generics.ListCreateAPIView):
 
     def perform_create(self, serializer):
         given, device = serializer.validated_data, credential_of(self.request)
+        require_voucher(device)
         try:
-            serializer.instance = passkeys.register(
-                self.request.user,
-                given["passkey"],
-                passkeys.registration(device.pk),
-                given.get("name", ""),
-                device=device.pk,
-                origin=origin_of(device),
+            serializer.instance, _ = flows.add_passkey(
+                device, given["passkey"], given.get("name", ""), flows.voucher_of(device)
             )
         except PasskeyRefused as refusal:
             raise exceptions.ValidationError({"passkey": [str(refusal)]}) from None
@@ -93,8 +92,19 @@ class PasskeyOptionsView(APIView):
 
     @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
     def post(self, request):
-        purpose = passkeys.registration(credential_of(request).pk)
-        return options_of(lambda: passkeys.creation_options(request.user, purpose))
+        device = credential_of(request)
+        require_voucher(device)
+        purpose, voucher = passkeys.registration(device.pk), flows.voucher_of(device)
+        return options_of(lambda: passkeys.creation_options(request.user, purpose, voucher))
+
+
+def require_voucher(device: IssuedToken) -> None:
+    """Raise PasskeyRequired if staff add a passkey on a device where they used none.
+
+    The first one, and one after a loss, they add on the pages.
+    """
+    if device.user.lacks_passkey() and passkeys.is_needed(device.user):
+        raise PasskeyRequired(passkeys.NEEDED)
 
 
 def options_of(make) -> Response:

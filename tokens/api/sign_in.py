@@ -174,10 +174,8 @@ class ReauthenticateView(generics.GenericAPIView):
     def post(self, request):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        device, by_passkey = credential_of(request), "passkey" in serializer.validated_data
-        return renewed(
-            request, lambda: flows.reauthenticate(device, request.user, by_passkey=by_passkey)
-        )
+        device, passkey = credential_of(request), serializer.validated_data.get("passkey")
+        return renewed(request, lambda: flows.reauthenticate(device, request.user, passkey))
 
 
 class LogoutView(APIView):

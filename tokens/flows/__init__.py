@@ -21,6 +21,7 @@ from tokens.flows.forgetting import forget
 from tokens.flows.keys import KeyUse, count_by_key
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
+from tokens.flows.passkeys import add_passkey, reset_passkeys, voucher_of
 from tokens.flows.refusals import Refused
 from tokens.flows.renewal import change_password, reauthenticate, reset_password
 from tokens.flows.rotation import refresh
@@ -30,6 +31,7 @@ __all__ = [
     "KeyUse",
     "Pair",
     "Refused",
+    "add_passkey",
     "authenticate",
     "authenticate_browser",
     "change_password",
@@ -49,9 +51,11 @@ __all__ = [
     "purge",
     "reauthenticate",
     "refresh",
+    "reset_passkeys",
     "reset_password",
     "restore",
     "revoke_for_user",
     "revoke_inactive",
     "take_figures",
+    "voucher_of",
 ]

@@ -65,6 +65,13 @@ def revoke_for_user(
     return ended
 
 
+def revoke_all(
+    user: User, devices: IssuedTokenQuerySet, reason: str, *, by: User | None, note: str = ""
+) -> int:
+    """End the user's live devices in `devices`. Return how many. The caller holds the lock."""
+    return _end(user, devices, reason, by=by, note=clean_text(note, NOTE_LENGTH), locks=False)
+
+
 def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:
     """End the devices of the inactive users among these.
 

@@ -168,6 +168,7 @@ def _new_device(
         created_at=now,
         method=Method.PASSKEY.value if user.passkey else Method.PASSWORD.value,
         passkey_at=now if user.passkey else None,
+        passkey_vouched=bool(user.passkey and user.passkey.vouched),
         authenticated_at=now,
         authenticated_ip=client.ip_address,
         last_seen_at=now,

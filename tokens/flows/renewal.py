@@ -6,29 +6,38 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F
 
-from accounts.models import User
+from accounts.models import Passkey, User
 from tokens import notices, signing
 from tokens.flows.locking import lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.refusals import Refused
+from tokens.flows.use import let_act
 from tokens.models import IssuedToken
 
 Reason = IssuedToken.Reason
 
 
-def reauthenticate(device: IssuedToken, user: User, *, by_passkey: bool = False) -> str:
+def reauthenticate(device: IssuedToken, user: User, passkey: Passkey | None = None) -> str:
     """Make the device fresh. The caller has just verified the user's password, or passkey, on it.
 
     Return its new handle. The old tokens, or the old cookie, end at once. Raise Refused if the
     account has changed, or the device has ended, since then.
     """
     with transaction.atomic():
-        now = lock_verified(user)
-        handle = _renew(device, now, **({"passkey_at": now} if by_passkey else {}))
-    if by_passkey:
-        log("passkey used again", device)
-    else:
-        log("password given again", device)
+        if passkey:
+            return renew_by_passkey(device, user, passkey)
+        handle = _renew(device, lock_verified(user))
+    log("password given again", device)
+    return handle
+
+
+def renew_by_passkey(device: IssuedToken, user: User, passkey: Passkey) -> str:
+    """Do the same for a passkey that was just used. Call this in a transaction."""
+    now = lock_verified(user)
+    handle = _renew(device, now, passkey_at=now, passkey_vouched=passkey.vouched)
+    let_act(device)
+    device.user.was_held_back = False
+    log("passkey used again", device)
     return handle
 
 
@@ -61,7 +70,7 @@ def reset_password(user: User, origin: dict[str, Any]) -> None:
         notices.tell_of_password_change(user, origin, is_reset=True)
 
 
-def _renew(device: IssuedToken, now: datetime, **changes: datetime) -> str:
+def _renew(device: IssuedToken, now: datetime, **changes: Any) -> str:
     """Give the device a new handle and a new generation, and make it fresh from `now` on.
 
     The database adds 1 to the generation in the row, because the device may have been refreshed

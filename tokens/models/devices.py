@@ -38,6 +38,7 @@ class IssuedToken(models.Model):
         REPLACED = "replaced", "replaced by a new sign-in in the same browser"
         INCIDENT = "incident", "revoked in an incident"
         RIGHTS = "rights", "the account may do more since"
+        RECOVERY = "recovery", "a recovery code was used"
 
     class Method(models.TextChoices):
         """What its person proved who they are with at the sign-in."""
@@ -83,6 +84,8 @@ class IssuedToken(models.Model):
         "signed in by", max_length=8, choices=Method, blank=True, default="", db_default=""
     )
     passkey_at = models.DateTimeField("passkey last used", null=True)
+    # Whether that passkey counts for staff, see `Passkey.vouched`.
+    passkey_vouched = models.BooleanField(default=False, db_default=False)
     # A password or a passkey.
     authenticated_at = models.DateTimeField("password last given", null=True)
     authenticated_ip = models.GenericIPAddressField("where the password was last given", null=True)

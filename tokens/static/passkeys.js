@@ -11,10 +11,17 @@
     TypeError: "The site cannot be reached. Try it once more.",
   };
 
+  // What staff show for a new passkey: the link of the page, or the recovery code that they type.
+  const vouchers = (form) => {
+    const shown = ["link", "recovery_code"].filter((name) => form.elements[name]);
+    return new URLSearchParams(shown.map((name) => [name, form.elements[name].value]));
+  };
+
   const fetchOptions = async (form, address) => {
     const answer = await fetch(address, {
       method: "POST",
       headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value },
+      body: vouchers(form),
     });
     if (answer.redirected) throw new Error("You were signed out. Load this page again.");
     const options = await answer.json();

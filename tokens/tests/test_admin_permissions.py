@@ -406,6 +406,11 @@ TABLE = [
     *post(USERS + "{boss}/lift/",               "no      no      no      no      done",
           fields(), is_gone("boss_lock"), asks=True),
 
+    # Passkeys of one user
+    *get(USERS + "{alice}/passkeys/",           "no      no      no      no      page"),
+    *post(USERS + "{alice}/passkeys/",          "no      no      no      no      done",
+          fields(act="reset", note="Lost.", current_password=PASSWORD), has_ended("phone")),
+
     # Devices
     *both(DEVICES,                              "no      page    page    page    page"),
     *both(DEVICES + "add/",                     "no      no      no      no      no"),

@@ -34,6 +34,13 @@ urlpatterns = [
         name="passkey_rename",
     ),
     path(
+        "account/passkeys/first/<str:link>",
+        passkeys.FirstPasskeyView.as_view(),
+        name="passkey_first",
+    ),
+    path("account/passkeys/recover", passkeys.RecoverView.as_view(), name="passkey_recover"),
+    path("account/passkeys/codes", passkeys.RecoveryCodesView.as_view(), name="recovery_codes"),
+    path(
         "account/passkeys/<uuid:id>/remove",
         passkeys.RemovePasskeyView.as_view(),
         name="passkey_remove",

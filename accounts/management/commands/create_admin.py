@@ -9,8 +9,14 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import passkeys
 from accounts.models import Role, User
 from accounts.verification import end_other_claims
+
+FIRST_PASSKEY = (
+    "Staff need a passkey. Open this link within a day, sign in with the password, and add the "
+    "first one:"
+)
 
 
 class Command(BaseCommand):
@@ -43,6 +49,9 @@ class Command(BaseCommand):
             user.roles.add(Role.objects.get(name="admin"))
         end_other_claims(user)
         self.stdout.write(self.style.SUCCESS(f"Created the administrator {user} ({user.email})."))
+        if passkeys.is_needed(user):
+            link = passkeys.make_link(user, by=None)
+            self.stdout.write(f"{FIRST_PASSKEY}\n{link}")
 
 
 @contextmanager

@@ -1,0 +1,64 @@
+"""What a new passkey, and the loss of all, does to the devices of a person."""
+
+from accounts import passkeys
+from accounts.models import Passkey, User
+from accounts.passkeys import Answer, Voucher
+from accounts.throttling import forget_networks
+from tokens import notices
+from tokens.flows.ending import revoke_all
+from tokens.flows.locking import locked
+from tokens.flows.renewal import renew_by_passkey
+from tokens.models import IssuedToken
+
+Reason = IssuedToken.Reason
+
+
+def voucher_of(device: IssuedToken) -> Voucher:
+    """What this device vouches for: a passkey of staff, if they used one there lately."""
+    return Voucher(is_proven=not device.user.lacks_passkey())
+
+
+def add_passkey(
+    device: IssuedToken, answer: Answer, name: str, voucher: Voucher
+) -> tuple[Passkey, str | None]:
+    """Add a passkey of the person on this device. Raise PasskeyRefused, or TooManyAttempts.
+
+    With a link or a recovery code, the new passkey counts as used on the device: it gets a new
+    handle, which is returned too. A recovery code ends all other devices. Raise Refused if the
+    account has changed, or the device has ended, meanwhile.
+    """
+    user = device.user
+    passkeys.check_voucher(user, voucher, device=device.pk)
+    with locked(user):
+        passkey = passkeys.register(
+            user,
+            answer,
+            passkeys.registration(device.pk),
+            name,
+            device=device.pk,
+            origin=notices.origin_of(device),
+            voucher=voucher,
+        )
+        if voucher.code:
+            others = user.devices.exclude(pk=device.pk)
+            revoke_all(user, others, Reason.RECOVERY, by=user)
+        is_first = bool(voucher.link or voucher.code)
+        handle = renew_by_passkey(device, user, passkey) if is_first else None
+    if voucher.code:
+        forget_networks(user)
+    return passkey, handle
+
+
+def reset_passkeys(
+    user: User, *, by: User | None, note: str = "", device: IssuedToken | None = None
+) -> tuple[int, int]:
+    """Remove all passkeys and recovery codes of the user, and end their devices.
+
+    Return how many passkeys and devices. `by` is the member of staff who does it on `device`, or
+    None for the server.
+    """
+    with locked(user):
+        removed = passkeys.reset(user, by=by, note=note, device=device and device.pk)
+        ended = revoke_all(user, user.devices.all(), Reason.STAFF, by=by, note=note)
+    forget_networks(user)
+    return removed, ended
