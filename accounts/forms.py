@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts import passkeys, throttling
 from accounts.exceptions import LoginFailed
@@ -20,7 +21,9 @@ from accounts.throttling import TooManyAttempts, log_too_many
 from accounts.verification import send_verification
 
 WRONG = "This is not your password."
-ALSO = "Your passkey does as well; that needs JavaScript."
+NO_SCRIPT = (
+    "Passkeys need JavaScript, which is off in this browser. Your password works without it."
+)
 
 
 class ThrottledForm(forms.BaseForm):
@@ -68,7 +71,8 @@ class ProvenForm(ThrottledForm):
         """Let a script show a button for a passkey at the field, if the user has one."""
         if url := passkey_url(user):
             self.fields[field].widget.attrs["data-passkey"] = url
-            self.fields[field].help_text = f"{self.fields[field].help_text} {ALSO}".strip()
+            said = format_html("<span data-without>{}</span>", NO_SCRIPT)  # a script takes it away
+            self.fields[field].help_text = format_html("{} {}", self.fields[field].help_text, said)
 
     def prove(self, password: str, user: User, *, device: object) -> None:
         """Raise ValidationError unless the passkey, or else the password, is right."""

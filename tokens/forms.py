@@ -78,7 +78,7 @@ class PasskeyForm(ThrottledForm, forms.Form):
         required=False,
         max_length=PASSKEY_NAME_LENGTH,
         validators=[validate_printable],
-        help_text="So that you know it again: “My phone”.",
+        help_text="It tells your passkeys apart, for example “My phone”.",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 

@@ -99,6 +99,7 @@
   };
 
   const prepareField = (field) => {
+    field.form.querySelector("[data-without]")?.remove();
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "btn button", textContent: "Use a passkey" });
     const said = document.createElement("p");

@@ -27,7 +27,7 @@ def test_pages_take_a_passkey(stale, alice, api):
     path = f"/devices/{api(alice).device.pk}/sign-out/"
     page = laptop.get(path)
     assert 'data-passkey="/account/passkeys/step-up"' in page.content.decode()
-    assert "that needs JavaScript" in Page(page).text
+    assert "Passkeys need JavaScript" in Page(page).text
     assert laptop.post(path, {"password": "", **touch(laptop, phone)}).status_code == 302
     assert alice.devices.live().count() == 1
     assert laptop.post("/account/data").status_code == 200  # the device is fresh now

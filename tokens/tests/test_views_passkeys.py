@@ -69,8 +69,8 @@ def test_a_rename_after_signing_in_again_leads_to_the_passkeys(laptop, alice):
 def test_a_stale_device_is_asked_for_the_password_first(laptop, alice, age):
     give_passkey(alice)
     age(alice.devices.get(), minutes=16)
-    assert "First your password" in Page(laptop.get("/account/passkeys/add")).text
-    assert "First your password" in Page(add(laptop, Authenticator())).text
+    assert "First show that it is you" in Page(laptop.get("/account/passkeys/add")).text
+    assert "First show that it is you" in Page(add(laptop, Authenticator())).text
     answer = laptop.post("/account/passkeys/add", {"password": "wrong"})
     assert "This is not your password." in Page(answer).text
     answer = laptop.post("/account/passkeys/add", {"password": PASSWORD})
