@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.core.cache import cache
 
+from tests.browser.fingers import Finger, add_passkey, use_button
 from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 
 # How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
-EXPECTED = 153
+EXPECTED = 189
 
 PATIENCE = 30_000  # milliseconds until what does not happen has failed
 
@@ -143,6 +144,38 @@ def hers(tab, alice):
     sign_in(tab, alice)
     tab.get_by_role("heading", name="Your devices").wait_for()
     return tab
+
+
+# Passkeys
+
+
+@pytest.fixture
+def here(settings, live_server):
+    """Passkeys belong to the address that the browser shows."""
+    settings.SITE_URL = live_server.url
+
+
+@pytest.fixture
+def finger(here, hers):
+    """The finger of alice, who has a passkey."""
+    finger = Finger(hers)
+    add_passkey(hers)
+    return finger
+
+
+@pytest.fixture
+def no_offer(hers):
+    """The browser offers no passkey by itself: its offer would be answered before the button is."""
+    hers.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+
+
+@pytest.fixture
+def signed_out(finger, hers):
+    """The finger of alice, who is signed out, and does not touch yet."""
+    finger.touch(by_itself=False)
+    hers.get_by_role("button", name="Sign out").click()
+    use_button(hers).wait_for()
+    return finger
 
 
 @pytest.fixture

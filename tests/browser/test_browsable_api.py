@@ -51,6 +51,22 @@ def test_signs_another_device_out_once(go_to, alice, api):
     assert alice.devices.get(kind="api").revoked_reason == "user"
 
 
+def test_renames_and_removes_a_passkey(go_to, alice):
+    alice.passkeys.create(credential=b"x", public_key=b"", name="Phone")
+    tab = go_to("/api/v1/me/passkeys")
+    tab.get_by_role("link", name="Phone").click()
+    tab.wait_for_load_state()
+    tab.get_by_label("Name").fill("Old phone")
+    tab.get_by_role("button", name="PATCH").click()
+    expect(answer(tab)).to_contain_text('"name": "Old phone"')
+    tab.get_by_role("button", name="DELETE").click()
+    question = tab.get_by_role("dialog")
+    expect(question.get_by_role("heading")).to_have_text("Remove this passkey?")
+    question.get_by_role("button", name="Remove").click()
+    expect(answer(tab)).to_contain_text("HTTP 204 No Content")
+    assert not alice.passkeys.exists()
+
+
 def test_asks_before_it_signs_this_device_out(go_to, alice):
     tab, asked = go_to("/api/v1/logout"), []
     tab.once("dialog", lambda dialog: asked.append(dialog.message) or dialog.dismiss())
