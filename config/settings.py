@@ -308,6 +308,7 @@ LOGGING: dict[str, Any] = {
         "accounts": {"level": "INFO"},
         "tokens": {"level": "INFO"},
         "django": {"level": "INFO"},
+        "fido2": {"level": "WARNING"},  # below that it writes the ids of credentials
         "django.request": {"handlers": ["mail_admins"], "level": "ERROR"},
     },
 }

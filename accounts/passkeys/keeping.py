@@ -1,7 +1,7 @@
 """The passkeys of people: adding, removing and using them. No HTTP."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,7 +48,7 @@ MAX_PASSKEYS = 20  # of a person
 class GivenPasskey:
     """The answer of a passkey at a sign-in, which is not verified yet, and what it was made for."""
 
-    answer: Answer
+    answer: Answer = field(repr=False)
     purpose: Purpose
 
     def spend(self) -> User:

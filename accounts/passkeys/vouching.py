@@ -9,7 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -50,8 +50,8 @@ class Voucher:
     """
 
     is_proven: bool = False
-    link: str = ""
-    code: str = ""
+    link: str = field(default="", repr=False)
+    code: str = field(default="", repr=False)
 
 
 NOTHING = Voucher()

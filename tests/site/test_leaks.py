@@ -12,7 +12,10 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
+from accounts import passkeys
+from accounts.passkeys import GivenPasskey, Voucher
 from config.logs import REPORTING, JSONFormatter
+from tests.plugins.authenticator import Authenticator
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens import flows, signing
 from tokens.keys import generate_signing_key
@@ -22,6 +25,11 @@ def forms(data):
     """A secret as it is, and as a careless column could hold it."""
     base64url = base64.urlsafe_b64encode(data)
     yield from (data, data.hex().encode(), base64.b64encode(data), base64url.rstrip(b"="))
+
+
+# What the row of a passkey holds. It opens nothing, and has no business anywhere else.
+OF_PASSKEYS = {"credential", "public key"}
+PASSKEYS = "accounts_passkey"
 
 
 def decoded(segment):
@@ -73,8 +81,26 @@ class Secrets:
         self.text("payload of cookie", cookie.partition(":")[0])
         self.handle(browser.session["device"])
 
-    def assert_not_in(self, where, content):
-        found = {name for form, name in self.forms.items() if form in content}
+    def authenticator(self):
+        """A new passkey, whose credential and public key may be in its row alone."""
+        key = Authenticator()
+        numbers = key.key.public_key().public_numbers()
+        self.bytes("credential", key.credential)
+        for number in (numbers.x, numbers.y):
+            self.bytes("public key", number.to_bytes(32, "big"))
+        return key
+
+    def ceremony(self, options, answer):
+        """What a passkey answered to the options, and the challenge."""
+        self.text("challenge", options["challenge"])
+        self.bytes("challenge", decoded(options["challenge"]))
+        for name in set(answer["response"]) - {"userHandle"}:  # which is the id of the user
+            self.text("answer", answer["response"][name])
+            self.bytes("answer", decoded(answer["response"][name]))
+        return answer
+
+    def assert_not_in(self, where, content, *, but=frozenset()):
+        found = {name for form, name in self.forms.items() if form in content} - but
         assert not found, f"{found} in {where}"
 
 
@@ -95,6 +121,7 @@ def live_through(secrets, api, browser, user, read_segment):
         secrets.pair(phone.post("refresh", {"refresh_token": phone.pair["refresh_token"]}).json())
     )
     phone.get("me")
+    use_passkeys(secrets, api, phone, tab)
     tab.post("/api/v1/reauthenticate", {"password": PASSWORD}, "application/json")
     secrets.cookie(tab)
     phone.keep(secrets.pair(phone.post("reauthenticate", {"password": PASSWORD}).json()))
@@ -128,11 +155,49 @@ def live_through(secrets, api, browser, user, read_segment):
     again.post("/logout")
 
 
-def whole_database():
+def use_passkeys(secrets, api, phone, tab):
+    """Every way to add and to use a passkey, each time right and then with a lie."""
+    one, other = secrets.authenticator(), secrets.authenticator()
+    for lies in ({}, {"origin": "https://evil.example"}):
+
+        def on_page(tab, path, act, shown=None, lies=lies):
+            options = tab.post(path, shown).json()
+            return {"passkey": json.dumps(secrets.ceremony(options, act(options, **lies)))}
+
+        def by_api(client, path, act, lies=lies):
+            options = client.post(path).json()
+            return {"passkey": secrets.ceremony(options, act(options, **lies))}
+
+        page, client = Client(), api()
+        tab.post("/account/passkeys/add", on_page(tab, "/account/passkeys/options", one.make))
+        phone.post("me/passkeys", by_api(phone, "me/passkeys/options", other.make))
+        for given in [on_page(page, "/login/options", one.use)] * 2:
+            page.post("/login", given)
+        for given in [by_api(client, "login/options", other.use)] * 2:
+            client.post("login", given)
+        tab.post("/account/data", on_page(tab, "/account/passkeys/step-up", one.use))
+        answer = phone.post("reauthenticate", by_api(phone, "reauthenticate/options", other.use))
+        if not lies:
+            phone.keep(secrets.pair(answer.json()))
+            secrets.cookie(page)
+    show_a_recovery_code(secrets, phone.device, tab, on_page)
+    assert phone.device.user.passkeys.exclude(used_at=None).count() == 2
+
+
+def show_a_recovery_code(secrets, device, tab, on_page):
+    """A right one, which is not used up because the passkey is refused."""
+    code, *_ = passkeys.make_codes(device.user, device=device.pk, origin={})
+    secrets.text("recovery code", code)
+    shown = {"recovery_code": code}
+    given = on_page(tab, "/account/passkeys/options", secrets.authenticator().make, shown)
+    tab.post("/account/passkeys/recover", given | shown)
+
+
+def whole_database(but=()):
     """Every cell of every table, as bytes and as text."""
     cells = []
     with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
+        for table in set(connection.introspection.table_names(cursor)) - set(but):
             quoted = connection.ops.quote_name(table)
             cursor.execute(f"SELECT * FROM {quoted}")
             cells += [value for row in cursor.fetchall() for value in row]
@@ -155,7 +220,8 @@ def test_no_secret_is_in_the_database(secrets, api, browser, alice, read_segment
 
     assert b"alice@example.org" in dump
     assert signing.hash_handle("x").hex().encode() not in dump
-    secrets.assert_not_in("the database", dump)
+    secrets.assert_not_in("the database", dump, but=OF_PASSKEYS)
+    secrets.assert_not_in("other tables", b"\n".join(whole_database(but=[PASSKEYS])))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -169,7 +235,7 @@ def test_no_secret_is_in_the_files_of_sqlite(secrets, api, browser, alice, read_
 
     assert any(b"alice@example.org" in content for content in files.values())
     for path, content in files.items():
-        secrets.assert_not_in(path.name, content)
+        secrets.assert_not_in(path.name, content, but=OF_PASSKEYS)
 
 
 def test_the_dump_would_show_a_secret(secrets, api, alice):
@@ -183,6 +249,36 @@ def test_the_dump_would_show_a_secret(secrets, api, alice):
         with pytest.raises(AssertionError, match="handle"):
             secrets.assert_not_in("the database", b"\n".join(whole_database()))
         alice.devices.filter(pk=device.pk).update(user_agent="", hash=device.hash)
+
+
+def test_the_search_would_find_a_passkey(secrets, alice):
+    """Its row holds its credential and key, and an answer holds what was answered."""
+    key = secrets.authenticator()
+    options = passkeys.creation_options(alice, passkeys.registration("test"))
+    answer = secrets.ceremony(options, key.make(options))
+    passkeys.register(alice, answer, passkeys.registration("test"), "Key", device="test", origin={})
+    stored = alice.passkeys.get()
+    for found in (stored.credential, stored.public_key):
+        with pytest.raises(AssertionError, match=r"credential|public key"):
+            secrets.assert_not_in("the row", bytes(found))
+    for found in (options["challenge"], *answer["response"].values()):
+        with pytest.raises(AssertionError, match=r"challenge|answer"):
+            secrets.assert_not_in("a column", found.encode())
+
+
+def test_no_repr_holds_what_was_shown(secrets, alice):
+    key = secrets.authenticator()
+    purpose = passkeys.registration("test")
+    options = passkeys.creation_options(alice, purpose)
+    passkey = passkeys.register(alice, key.make(options), purpose, "Key", device="test", origin={})
+    options = passkeys.request_options(passkeys.login())
+    given = GivenPasskey(secrets.ceremony(options, key.use(options)), passkeys.login())
+    use = passkeys.verify(given.answer, given.purpose)
+    secrets.text("recovery code", "AAAA-BBBB")
+    secrets.text("link", "a-link")
+    voucher = Voucher(code="AAAA-BBBB", link="a-link")
+    for item in (passkey, given, use, voucher):
+        secrets.assert_not_in(type(item).__name__, f"{item!r} {item}".encode())
 
 
 @pytest.mark.asvs("16.2.5")
@@ -200,17 +296,28 @@ def test_no_secret_is_logged(secrets, api, browser, alice, read_segment, caplog)
     assert "eyJ" not in "\n".join(lines)
 
 
-@pytest.mark.parametrize("path", ["me", "devices", "users", "roles", "users/root/devices", ""])
+@pytest.mark.parametrize(
+    "path", ["me", "me/passkeys", "devices", "users", "roles", "users/root/devices", ""]
+)
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
 def test_no_answer_holds_a_handle_or_a_hash(secrets, api, root, path, accept):
     phone = api(root)
     secrets.pair(phone.pair)
     secrets.bytes("hash", bytes(phone.device.hash))
     secrets.text("password hash", root.password)
+    hold_passkey(secrets, root)
 
     content = phone.get(path, accept=accept).content
 
     secrets.assert_not_in(path, content)
+
+
+def hold_passkey(secrets, user):
+    """A passkey of the user, which may be known to its row alone."""
+    key, purpose = secrets.authenticator(), passkeys.registration("test")
+    options = passkeys.creation_options(user, purpose, Voucher(is_proven=True))
+    answer = secrets.ceremony(options, key.make(options))
+    return passkeys.register(user, answer, purpose, "Key", device="test", origin={})
 
 
 def test_pair_holds_no_handle_beside_its_tokens(api, alice, read_segment):
@@ -224,14 +331,28 @@ def test_pair_holds_no_handle_beside_its_tokens(api, alice, read_segment):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/login", "/devices/", "/admin/", "/admin/tokens/issuedtoken/"]
+    "path",
+    [
+        "/",
+        "/login",
+        "/devices/",
+        "/account/passkeys/",
+        "/account/passkeys/{passkey}/remove",
+        "/account/activity/",
+        "/account/delete",
+        "/admin/",
+        "/admin/tokens/issuedtoken/",
+        "/admin/accounts/user/{user}/change/",
+        "/admin/accounts/user/{user}/history/",
+    ],
 )
-def test_no_page_holds_a_handle(secrets, browser, root, path):
+def test_no_page_holds_a_handle_or_a_passkey(secrets, browser, root, path):
     tab = browser(root)
     secrets.cookie(tab)
     secrets.bytes("hash", bytes(root.devices.get().hash))
+    id = hold_passkey(secrets, root).pk
 
-    answer = tab.get(path, follow=True)
+    answer = tab.get(path.format(user=root.pk, passkey=id), follow=True)
 
     assert answer.status_code == 200
     secrets.assert_not_in(path, answer.content)
@@ -242,6 +363,8 @@ def broken_requests(api, browser, alice):
     """Sends requests that end in a 500, a bug in the middle of them, and returns the pages."""
     phone, tab = api(alice), browser(alice, raise_request_exception=False)
     words = {"username": "alice", "password": PASSWORD}
+    login = passkeys.request_options(passkeys.login())
+    adding = tab.post("/account/passkeys/options").json()
 
     def breaks(*args):
         raise RuntimeError("a bug")
@@ -250,6 +373,9 @@ def broken_requests(api, browser, alice):
         secrets.pair(phone.pair)
         secrets.cookie(tab)
         secrets.text("password hash", alice.password)
+        key = secrets.authenticator()
+        made = {"passkey": secrets.ceremony(adding, key.make(adding))}
+        used = {"passkey": secrets.ceremony(login, key.use(login))}
         with connection.execute_wrapper(breaks):
             answers = [
                 phone.get("me"),
@@ -261,6 +387,12 @@ def broken_requests(api, browser, alice):
                 tab.post("/api/v1/logout"),
                 tab.get("/admin/"),
                 tab.post("/login", words),
+                phone.post("login", used),
+                phone.post("reauthenticate", used),
+                phone.post("me/passkeys", made),
+                tab.post("/login", {"passkey": json.dumps(used["passkey"])}),
+                tab.post("/account/data", {"passkey": json.dumps(used["passkey"])}),
+                tab.post("/account/passkeys/add", {"passkey": json.dumps(made["passkey"])}),
             ]
         assert {answer.status_code for answer in answers} == {500}
         return [answer.content for answer in answers]
