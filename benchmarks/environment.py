@@ -22,6 +22,7 @@ def configure(settings_module: str) -> None:
         "DEFAULT_FROM_EMAIL": "Guestlist <guestlist@testserver.example>",
         "ALLOWED_HOSTS": "testserver,127.0.0.1",
         "SECURE_SSL_REDIRECT": "false",  # the test client speaks plain HTTP
+        "STAFF_NEEDS_PASSKEY": "false",  # staff sign in by password, as they do in the peers
         "PGOPTIONS": "-c jit=off",  # as for requests, without their time limits
         "PYTHONWARNINGS": "ignore:No directory at",  # no static files were collected
     }

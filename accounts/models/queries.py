@@ -2,6 +2,7 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Permission
@@ -76,12 +77,15 @@ class UserQuerySet(ReadsPrimary, models.QuerySet):
         roles = Role.objects.filter(
             models.Q(name__in=BUILT_IN) | models.Q(permissions__in=permissions)
         )
-        holders = [
-            self.filter(models.Q(is_staff=True) | models.Q(is_superuser=True)),
-            self.filter(roles__in=roles),
-            self.filter(user_permissions__in=permissions),
+        conditions: list[dict[str, Any]] = [
+            {"is_staff": True},
+            {"is_superuser": True},
+            {"roles__in": roles},
+            {"user_permissions__in": permissions},
         ]
-        return self.filter(reduce(or_, (models.Q(pk__in=some.values("pk")) for some in holders)))
+        # A union, so that each part uses its index. With OR, PostgreSQL reads all users.
+        first, *others = [self.model._base_manager.filter(**one).values("pk") for one in conditions]
+        return self.filter(pk__in=first.union(*others))
 
     def starting_with(self, text: str) -> "UserQuerySet":
         """Users whose username or email address starts with `text`; all users for an empty text."""

@@ -16,6 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core import signing
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.urls import reverse
 
@@ -64,8 +65,8 @@ def is_needed(user: User) -> bool:
 
 def without_passkey() -> UserQuerySet:
     """Active people of staff who have no passkey that counts for staff."""
-    with_one = Passkey.objects.filter(vouched=True).values("user")
-    return User.objects.of_staff().filter(is_active=True).exclude(pk__in=with_one).order_by("pk")
+    theirs = Passkey.objects.filter(user=OuterRef("pk"), vouched=True)
+    return User.objects.of_staff().filter(~Exists(theirs), is_active=True).order_by("pk")
 
 
 def check_voucher(user: User, voucher: Voucher, *, device: object) -> None:

@@ -52,8 +52,8 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "usernames": people.usernames,
     "passwords": people.passwords,
     "roles": people.roles,
-    "superuser": people.superuser,
     "staff passkeys": people.staff_passkeys,
+    "superuser": people.superuser,
 }
 # The same, asked through the front door of the site.
 FRONT_DOOR: dict[str, Callable[[FrontDoor], Finding]] = {

@@ -19,9 +19,11 @@ from django.db.models.functions import Now
 from django.test import override_settings
 from django.utils import timezone
 
+from accounts.mail import silence
 from accounts.models import QueuedMail, User
 from config.doctor import CHECKS, OFFLINE, database, devices, files, keys
 from config.tests.processes import BASE_DIR
+from tests.plugins.authenticator import give_passkey
 from tokens.keys import generate_signing_key
 from tokens.models import Figure, IssuedToken
 
@@ -43,7 +45,9 @@ def collected(tmp_path_factory):
 def in_order(root, settings, collected):
     """Everything is in order but for what a test breaks."""
     settings.STATIC_ROOT = collected
-    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_SSL_REDIRECT = settings.STAFF_NEEDS_PASSKEY = True
+    with silence():
+        give_passkey(root, vouched=True)
     if connection.vendor == "sqlite":
         Path(connection.settings_dict["NAME"]).chmod(0o600)
 

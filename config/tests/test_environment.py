@@ -126,6 +126,7 @@ STAFF_BROWSER_LIFETIME STEP_UP_MAX_AGE MAX_DEVICES_PER_USER DEVICE_RETENTION FOR
 PASSWORD_MIN_LENGTH LOGIN_ATTEMPTS LOGIN_ATTEMPTS_PER_ADDRESS LOGIN_ATTEMPTS_PER_ACCOUNT
 LOGIN_WINDOW LOGIN_DELAY LOGIN_MAX_DELAY SIGNUPS_PER_HOUR RESET_MAILS_PER_HOUR MAILS_PER_HOUR
 MAX_CONCURRENT_HASHES"""
+A_NUMBER = {"SITE_URL": "https://192.0.2.1", "ALLOWED_HOSTS": "192.0.2.1"}
 LONG = "a" * 5000
 
 TABLE = {
@@ -134,6 +135,7 @@ TABLE = {
     "METRICS_PORT": whole_number(empty=("", "There are no metrics.")),
     "DEBUG": switch(OFF),
     "SIGNUP_OPEN": switch(OFF),
+    "STAFF_NEEDS_PASSKEY": switch("accounts.W003"),
     "SECURE_SSL_REDIRECT": switch("config.W006"),
     "SESSION_COOKIE_SECURE": switch("config.W006"),
     "SECURE_HSTS_SECONDS": whole_number(zero=("0", OFF)),
@@ -291,7 +293,8 @@ TWO = "postgres:///guestlist?host=127.0.0.1,db2.example.org&port=5432,5433"
         ({"SITE_URL": "http://example.org"}, "SITE_URL", STOPS),
         ({"SITE_URL": "https://example.org/"}, "", "The slash is dropped."),
         (LOCAL, "SITE_URL", "config.W008"),
-        ({"SITE_URL": "https://192.0.2.1", "ALLOWED_HOSTS": "192.0.2.1"}, "", "accounts.W002"),
+        (A_NUMBER | {"DEBUG": "1"}, "", "accounts.W002"),
+        (A_NUMBER, "accounts.E004", STOPS),
         ({"PASSKEY_ORIGINS": f"{ANDROID}, https://app.example.org:8443"}, "", "Two apps."),
         ({"PASSKEY_ORIGINS": ANDROID + "a"}, "PASSKEY_ORIGINS", STOPS),
         ({"PASSKEY_ORIGINS": "http://example.org"}, "PASSKEY_ORIGINS", STOPS),

@@ -29,8 +29,10 @@ from config.settings import *
 STATIC_ROOT = Path(os.environ["STATIC_FOLDER"])
 """
 SUPERUSER = """
+import os
 from accounts.models import User
-User.objects.create_superuser("root", "root@example.org", "four quiet herons at dawn")
+user = User.objects.create_superuser("root", "root@example.org", "four quiet herons at dawn")
+user.passkeys.create(credential=os.urandom(32), public_key=b"", vouched=True)
 """
 
 

@@ -303,6 +303,11 @@ def nobody_may_give_a_role(site):
     site.sql("UPDATE accounts_user SET is_superuser = false")
 
 
+@state("staff passkeys", WARNING, "'root'")
+def staff_have_no_passkey_that_counts(site):
+    site.sql("UPDATE accounts_passkey SET vouched = false")
+
+
 @state("signing keys", WARNING, "No live device needs")
 def key_is_needed_by_nobody(site):
     ring = json.loads(site.keys.read_text())

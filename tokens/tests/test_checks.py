@@ -36,9 +36,9 @@ def with_authentication(path):
 
 
 @pytest.fixture(autouse=True)
-def over_tls(settings):
-    """As in production; elsewhere the test client speaks plain HTTP."""
-    settings.SECURE_SSL_REDIRECT = True
+def as_in_production(settings):
+    """Elsewhere the test client speaks plain HTTP, and staff sign in by password."""
+    settings.SECURE_SSL_REDIRECT = settings.STAFF_NEEDS_PASSKEY = True
 
 
 def found():
@@ -117,6 +117,7 @@ def test_the_defaults_are_right():
             )
             for name in ("SessionAuthentication", "BasicAuthentication", "RemoteUserAuthentication")
         ],
+        ("accounts.W003", {"STAFF_NEEDS_PASSKEY": False}, {"STAFF_NEEDS_PASSKEY": True}),
         (
             "tokens.W001",
             {"SESSION_ENGINE": "django.contrib.sessions.backends.db"},
@@ -257,6 +258,7 @@ DEFAULTS = {
     "SESSION_COOKIE_SECURE": "True",
     "SESSION_ENGINE": f"'{SIGNED_COOKIES}'",
     "SIGNUP_OPEN": "True",
+    "STAFF_NEEDS_PASSKEY": "True",
     "PASSWORD_MIN_LENGTH": "15",
     "MAX_DEVICES_PER_USER": "20",
     "ACCESS_TOKEN_LIFETIME": repr(timedelta(minutes=5)),
