@@ -37,5 +37,6 @@ for path in (
     "/email/secret-of-the-path",
     "/not-me/secret-of-the-path",
     "/password/reset/MQ/secret-of-the-path",
+    "/account/passkeys/first/secret-of-the-path",
 ):
     assert ask(path) < 500
