@@ -62,7 +62,7 @@ def test_row_that_nothing_proves_stops_a_run_of_everything(run):
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "neither a test nor a reason: ASVS 2.3.3, 3.3.1," in done.stderr
     assert "7.4.1" not in done.stderr
-    assert " 6.5," not in done.stderr  # not applicable, and says so
+    assert " 6.6," not in done.stderr  # not applicable, and says so
     assert run(TESTS, "test_rows.py", "-k", "passes").returncode == pytest.ExitCode.OK
 
 
@@ -79,7 +79,7 @@ def test_page_names_tests_and_reasons(run, tmp_path):
     assert rows["7.4.1"] == (f"{of_three}<br>{fails}", "")
     assert rows["9.1.1"] == (of_three, "")
     assert rows["6.3.8"][1] == "Deviation: signing up says that a name is taken"
-    assert rows["6.5"][0] == ""
+    assert rows["6.6"][0] == ""
 
 
 def test_page_is_what_make_asvs_writes(tmp_path):
