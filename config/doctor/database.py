@@ -74,7 +74,11 @@ def _lost_commits() -> Finding | None:
 
 
 def clocks() -> Finding:
-    """The clocks of host and database. Tokens end by the first, devices by the second."""
+    """The clocks of host and database.
+
+    Challenges of passkeys, cookies and mailed links end by the first, devices and their tokens by
+    the second.
+    """
     told_at = datetime.fromisoformat(str(ask("SELECT CURRENT_TIMESTAMP")))
     apart = abs(datetime.now(UTC) - (told_at if told_at.tzinfo else told_at.replace(tzinfo=UTC)))
     message = f"Host and database differ by {apart.total_seconds():.0f} s."

@@ -208,10 +208,13 @@ def fill_twice(disk):
 
 @pytest.mark.parametrize("seconds", [400, -400])
 def test_clock_of_one_host_is_wrong(make_site, serve, is_sqlite, seconds):
-    """Its Python, that is: libfaketime would also break how its servers wait."""
+    """Its Python, that is: libfaketime would also break how its servers wait.
+
+    It is wrong by more than an access token lasts. No host takes a token of the other for expired.
+    """
     if is_sqlite:
         pytest.skip("SQLite has the clock of its one host")
-    site = make_site()
+    site = make_site(ACCESS_TOKEN_LIFETIME="300")
     right = serve(site)
     (site.folder / "wrong_settings.py").write_text(WRONG_CLOCK.format(seconds=seconds))
     site.environment["DJANGO_SETTINGS_MODULE"] = "wrong_settings"

@@ -267,6 +267,14 @@ REFUSALS = [
     ("other subject", lambda s: with_claims(s, sub="0"), 401, INVALID_TOKEN, "token_invalid"),
     ("unknown handle", lambda s: with_claims(s, sid="A" * 43), 401, INVALID_TOKEN, "token_invalid"),
     ("ahead", lambda s: with_claims(s, gen=2), 401, INVALID_TOKEN, "token_invalid"),
+    ("before nbf", lambda s: with_claims(s, nbf=2**40), 401, INVALID_TOKEN, "token_invalid"),
+    (
+        "unknown handle, past exp",
+        lambda s: with_claims(s, sid="A" * 43, exp=1),
+        401,
+        INVALID_TOKEN,
+        "token_invalid",
+    ),
     (
         "refresh token",
         lambda s: with_token(s, s.phone.pair["refresh_token"]),
@@ -291,6 +299,13 @@ REFUSALS = [
     # Authentic but past `exp`, or of an older generation
     ("past exp", lambda s: with_claims(s, exp=1), 401, INVALID_TOKEN, "token_expired"),
     ("older generation", lambda s: after(s, generation=3), 401, INVALID_TOKEN, "token_expired"),
+    (
+        "past exp, of a revoked device",
+        lambda s: s.phone.post("logout") and with_claims(s, exp=1),
+        401,
+        INVALID_TOKEN,
+        "token_expired",
+    ),
     # Authentic, device ended
     (
         "revoked by staff",

@@ -26,6 +26,26 @@ class Refused(Exception):
         self.note = note
 
 
+def read_token(token: str, typ: str) -> signing.Claims:
+    """The claims of a token of this type. Raise Refused `token_invalid` if it is not ours."""
+    try:
+        return signing.verify(token, typ)
+    except signing.InvalidToken:
+        raise Refused("token_invalid") from None
+
+
+def find_holder(claims: signing.Claims) -> IssuedToken:
+    """The `api` device of a token, live or not, and whether or not the token is past its `exp`.
+
+    One query, which also tells the time. Raise Refused `token_invalid` if there is no such device,
+    if it is another user's, or before `nbf`.
+    """
+    device = find(claims.sid, IssuedToken.Kind.API)
+    if claims.sub != str(device.user_id) or claims.nbf > device.now.timestamp():
+        raise Refused("token_invalid")
+    return device
+
+
 def find(handle: str, kind: str) -> IssuedToken:
     """The device of this kind that holds this handle, live or not. One query.
 

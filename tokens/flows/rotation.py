@@ -14,14 +14,13 @@ from tokens import notices, signing
 from tokens.client import Client
 from tokens.flows.log import log
 from tokens.flows.pairs import Pair, pair_of
-from tokens.flows.refusals import Refused, find, require_live
+from tokens.flows.refusals import Refused, find_holder, read_token, require_live
 from tokens.flows.use import sign_of_life
 from tokens.models import Figure, IssuedToken, IssuedTokenQuerySet
 from tokens.statements import update_if
 from tokens.stories import reuse_note
 
 logger = logging.getLogger(__name__)
-Kind = IssuedToken.Kind
 Reason = IssuedToken.Reason
 MIN_ATTEMPT_LENGTH = 16  # characters of an Idempotency-Key
 
@@ -35,9 +34,9 @@ def refresh(refresh_token: str, client: Client, *, attempt: str | None = None) -
 
     Raise Refused as `authenticate` does. A reuse ends the device and raises `refresh_invalid`.
     """
-    claims, is_past_exp = _read_refresh_token(refresh_token)
+    claims = read_token(refresh_token, signing.REFRESH)
     device = _find_refreshable(claims, client)
-    if is_past_exp:
+    if claims.exp <= device.now.timestamp():
         raise Refused("token_expired")
     attempt_hash = _hash_attempt(attempt)
     while claims.gen == device.generation:
@@ -59,25 +58,13 @@ def _hash_attempt(attempt: str | None) -> bytes | None:
     return signing.hash_handle(attempt)
 
 
-def _read_refresh_token(token: str) -> tuple[signing.Claims, bool]:
-    """The claims of a refresh token, and whether its `exp` has passed."""
-    try:
-        return signing.verify(token, signing.REFRESH), False
-    except signing.ExpiredToken as expired:
-        return expired.claims, True
-    except signing.InvalidToken:
-        raise Refused("token_invalid") from None
-
-
 def _find_refreshable(claims: signing.Claims, client: Client) -> IssuedToken:
     """The device of a refresh token. It is live, unless the token is so old that it is a reuse.
 
     After a restore from a backup, a token may be ahead of its row. Such a token is refused, and
     its device does not end.
     """
-    device = find(claims.sid, Kind.API)
-    if claims.sub != str(device.user_id):
-        raise Refused("token_invalid")
+    device = find_holder(claims)
     if claims.gen > device.generation:
         log("refresh token ahead of its device", device)
         Figure.objects.count_ahead()

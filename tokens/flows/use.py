@@ -10,7 +10,14 @@ from accounts.durability import without_disk
 from tokens import notices, signing
 from tokens.client import Client
 from tokens.flows.alarms import is_mailed, log_alarm, other_client
-from tokens.flows.refusals import TOUCH_INTERVAL, Refused, find, require_live
+from tokens.flows.refusals import (
+    TOUCH_INTERVAL,
+    Refused,
+    find,
+    find_holder,
+    read_token,
+    require_live,
+)
 from tokens.models import IssuedToken, IssuedTokenQuerySet
 from tokens.places import locate
 from tokens.statements import update_if
@@ -24,14 +31,11 @@ def authenticate(access_token: str, client: Client) -> IssuedToken:
     Raise Refused: `token_invalid`, `token_expired`, `device_...`, `user_inactive` or
     `password_changed`.
     """
-    try:
-        claims = signing.verify(access_token, signing.ACCESS)
-    except signing.InvalidToken:
-        raise Refused("token_invalid") from None
-    except signing.ExpiredToken:
-        raise Refused("token_expired") from None
-    device = find(claims.sid, Kind.API)
-    if claims.sub != str(device.user_id) or claims.gen > device.generation:
+    claims = read_token(access_token, signing.ACCESS)
+    device = find_holder(claims)
+    if claims.exp <= device.now.timestamp():
+        raise Refused("token_expired")
+    if claims.gen > device.generation:
         raise Refused("token_invalid")
     require_live(device, client)
     if claims.gen < device.generation - 1:

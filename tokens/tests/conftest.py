@@ -1,9 +1,15 @@
 """Fixtures that several files of these tests use."""
 
+import time
+from unittest import mock
+
 import pytest
 from django.core import mail
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from tests.plugins.guestlist import FIREFOX
+from tokens.tests.clock import Clock, forget_statements
 
 
 @pytest.fixture
@@ -25,6 +31,20 @@ def mails_of(django_capture_on_commit_callbacks):
         return list(mail.outbox)
 
     return run
+
+
+@pytest.fixture
+def clock(db):
+    """Statements are compiled again before and after, because they hold the clock that they ask."""
+    clock = Clock()
+    forget_statements()
+    with (
+        mock.patch.multiple(Now, as_sqlite=clock.as_sql, as_postgresql=clock.as_sql),
+        mock.patch.object(time, "time", clock.host_time),
+        mock.patch.object(timezone, "now", clock.host_now),
+    ):
+        yield clock
+    forget_statements()
 
 
 @pytest.fixture

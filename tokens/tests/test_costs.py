@@ -181,6 +181,10 @@ def end(phone, age, read_segment, forge, how):
         case "of the other kind":
             change(phone.device, kind="browser")
             return "token_invalid", {}
+        case "before nbf":
+            return "token_invalid", header(nbf=claims["iat"] + 1000)
+        case "past exp":
+            return "token_expired", header(exp=claims["iat"])
         case "an older generation":
             change(phone.device, generation=3)
             return "token_expired", {}
@@ -214,6 +218,8 @@ def end(phone, age, read_segment, forge, how):
         "somebody else",
         "ahead",
         "of the other kind",
+        "before nbf",
+        "past exp",
         "an older generation",
         "revoked",
         "expired",
@@ -238,14 +244,11 @@ def test_refused_token_costs_one_query(phone, age, read_segment, forge, how):
 
 @pytest.mark.asvs("9.1.1")
 @pytest.mark.parametrize(
-    "header", ["", "Basic x", "Bearer", "Bearer a b", "Bearer x", "Bearer a.b.c", "refresh", "exp"]
+    "header", ["", "Basic x", "Bearer", "Bearer a b", "Bearer x", "Bearer a.b.c", "refresh"]
 )
-def test_what_is_no_token_of_ours_costs_no_query(phone, forge, read_segment, header):
+def test_what_is_no_token_of_ours_costs_no_query(phone, header):
     if header == "refresh":
         header = f"Bearer {phone.pair['refresh_token']}"
-    elif header == "exp":
-        claims = read_segment(phone.pair["access_token"])
-        header = f"Bearer {forge(claims | {'exp': claims['iat']})}"
 
     with costs():
         assert phone.get("who", authorization=header).status_code in (400, 401)
@@ -363,12 +366,12 @@ def test_sign_in_of_a_browser_costs_as_much_as_a_login(browser, alice):
 
 
 # Django's SQLite cursor is a thin one, psycopg is written in Python.
-CEILING = {"sqlite": 185, "postgresql": 245}
-REFRESH_CEILING = {"sqlite": 2_400, "postgresql": 2_530}
-REQUEST_CEILING = {"sqlite": 1_075, "postgresql": 1_140}
-ME_CEILING = {"sqlite": 1_180, "postgresql": 1_300}
-DEVICE_CEILING = {"sqlite": 1_300, "postgresql": 1_430}
-LIST_CEILING = {"sqlite": 1_790, "postgresql": 1_900}
+CEILING = {"sqlite": 177, "postgresql": 237}
+REFRESH_CEILING = {"sqlite": 2_390, "postgresql": 2_520}
+REQUEST_CEILING = {"sqlite": 1_067, "postgresql": 1_132}
+ME_CEILING = {"sqlite": 1_172, "postgresql": 1_292}
+DEVICE_CEILING = {"sqlite": 1_292, "postgresql": 1_422}
+LIST_CEILING = {"sqlite": 1_782, "postgresql": 1_892}
 # With the hash and the lines of the log, which the benchmarks leave out: about 270 calls.
 LOGIN_CEILING = {"sqlite": 3_180, "postgresql": 3_660}
 LOGIN_AMONG_OTHERS_CEILING = {"sqlite": 3_260, "postgresql": 3_800}
