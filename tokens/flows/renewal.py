@@ -91,5 +91,5 @@ def _renew(device: IssuedToken, now: datetime, **changes: Any) -> str:
     if not same.update(**values):
         raise Refused("token_invalid")
     device.refresh_from_db(using=same.db, fields=[*values])
-    device.presented_generation = device.generation
+    device.presented_generation, device.now = device.generation, now
     return handle

@@ -93,6 +93,19 @@ def test_repeated_refresh_answers_an_access_token_of_its_own_moment(
     assert began == [BEGAN, BEGAN + 20]
 
 
+def test_pair_after_a_long_hash_begins_when_the_row_is_written(clock, api, alice, read_segment):
+    """Its tokens are of the time of the lock, and so is the key that signs them."""
+    phone = api(alice)
+    device = flows.authenticate(phone.pair["access_token"], nobody)
+    clock.now += timedelta(seconds=9)
+
+    pair = flows.pair_of(device, flows.reauthenticate(device, alice))
+
+    assert device.rotated_at == device.now == clock.now
+    for token in (pair.access_token, pair.refresh_token):
+        assert read_segment(token)["iat"] == BEGAN + 9
+
+
 @wrong
 def test_key_begins_on_every_host_at_one_moment(ahead, clock, settings, api, alice, read_segment):
     clock.ahead = ahead
