@@ -17,7 +17,6 @@ from accounts.serializers import PasskeyField
 from tokens import flows
 from tokens.api.devices import read_id
 from tokens.models import IssuedToken
-from tokens.notices import origin_of
 
 
 class PasskeySerializer(serializers.ModelSerializer):
@@ -81,8 +80,10 @@ class PasskeyView(OfOwner, generics.RetrieveUpdateDestroyAPIView):
 
     def perform_destroy(self, passkey):
         require_fresh(self.request)
-        device = credential_of(self.request)
-        passkeys.remove(passkey, device=device.pk, origin=origin_of(device))
+        try:
+            flows.remove_passkey(credential_of(self.request), passkey)
+        except PasskeyRefused as refusal:
+            raise PasskeyRequired(str(refusal)) from None
 
 
 class PasskeyOptionsView(APIView):

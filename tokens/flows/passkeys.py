@@ -2,7 +2,7 @@
 
 from accounts import passkeys
 from accounts.models import Passkey, User
-from accounts.passkeys import Answer, Voucher
+from accounts.passkeys import Answer, PasskeyRefused, Voucher
 from accounts.throttling import forget_networks
 from tokens import notices
 from tokens.flows.ending import revoke_all
@@ -47,6 +47,22 @@ def add_passkey(
     if voucher.code:
         forget_networks(user)
     return passkey, handle
+
+
+def remove_passkey(device: IssuedToken, passkey: Passkey) -> None:
+    """Remove a passkey of the person on this device. Other devices need a passkey of staff again.
+
+    Raise PasskeyRefused for one that counts for staff, on a device where they used none: a thief
+    who has the password alone must not take it away.
+    """
+    user = device.user
+    if passkey.vouched and user.lacks_passkey() and passkeys.is_needed(user):
+        raise PasskeyRefused("Use your passkey on this device first.")
+    with locked(user):
+        passkeys.remove(passkey, device=device.pk, origin=notices.origin_of(device))
+        if passkey.vouched:
+            others = user.devices.filter(revoked_at=None, passkey_vouched=True)
+            others.exclude(pk=device.pk).update(passkey_vouched=False)
 
 
 def reset_passkeys(

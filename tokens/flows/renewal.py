@@ -32,9 +32,13 @@ def reauthenticate(device: IssuedToken, user: User, passkey: Passkey | None = No
 
 
 def renew_by_passkey(device: IssuedToken, user: User, passkey: Passkey) -> str:
-    """Do the same for a passkey that was just used. Call this in a transaction."""
+    """Do the same for a passkey that was just used. Call this in a transaction.
+
+    A script's device never counts for staff, also if a person uses their passkey on it.
+    """
     now = lock_verified(user)
-    handle = _renew(device, now, passkey_at=now, passkey_vouched=passkey.vouched)
+    vouched = passkey.vouched and device.method != IssuedToken.Method.TOKEN
+    handle = _renew(device, now, passkey_at=now, passkey_vouched=vouched)
     let_act(device)
     device.user.was_held_back = False
     log("passkey used again", device)

@@ -19,6 +19,7 @@ from accounts.models import Passkey, PasskeyDeadline, RecoveryCode, Role, User
 from accounts.reset import reset_tokens
 from tests.plugins.authenticator import Authenticator, give_passkey
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, make_user
+from tokens import flows
 from tokens.models import IssuedToken
 from tokens.tests.pages import Page
 
@@ -281,6 +282,35 @@ def made_link(user):
     return passkeys.make_link(user, by=None)
 
 
+# Removing one
+
+
+def test_a_password_removes_none_that_counts(browser, api, support, key):
+    tab, app, passkey = browser(support), api(support), support.passkeys.get()
+    tab.post(f"/account/passkeys/{passkey.pk}/remove")
+    assert "Use your passkey on this device first." in Page(tab.get("/account/passkeys/")).text
+    assert refused(app.delete(f"me/passkeys/{passkey.pk}")) == (403, "passkey_required")
+    assert support.passkeys.exists()
+
+
+def test_a_removed_one_counts_on_no_other_device(desk, browser, support, key):
+    other = browser(support)
+    prove(other, key)
+    desk.post(f"/account/passkeys/{support.passkeys.get().pk}/remove")
+    assert not support.passkeys.exists()
+    assert other.get(ADMIN).status_code == 403
+    assert desk.get(ADMIN).status_code == 200
+
+
+def test_a_passkey_gives_a_script_nothing_of_staff(api, support, key):
+    _, token = flows.issue_token(support, name="script", lasts=timedelta(hours=1))
+    app = api()
+    options = app.post("reauthenticate/options", authorization=f"Bearer {token}").json()
+    body = {"passkey": key.use(options)}
+    pair = app.post("reauthenticate", body, authorization=f"Bearer {token}").json()
+    assert refused(app.keep(pair).get("users")) == (403, "passkey_required")
+
+
 # After a loss
 
 
@@ -365,7 +395,7 @@ def test_only_a_superuser_and_not_for_themselves(chief, desk, browser, manager, 
 def test_the_command_resets(desk, support):
     out = StringIO()
     call_command("reset_passkeys", "support", stdout=out)
-    assert "Removed 1 passkeys of support, and ended 1 devices." in out.getvalue()
+    assert "Removed 1 passkey of support, and ended 1 device." in out.getvalue()
     assert "/account/passkeys/first/" in out.getvalue()
     assert desk.get("/devices/").status_code == 302
     acts = LogEntry.objects.filter(object_id=support.pk).values_list("change_message", flat=True)

@@ -222,8 +222,11 @@ class RemovePasskeyView(View):
         if not form.is_valid():
             return self._page(request, passkey, form)
         renew(request, form)
-        device = request.device
-        passkeys.remove(passkey, device=device.pk, origin=origin_of(device))
+        try:
+            flows.remove_passkey(request.device, passkey)
+        except PasskeyRefused as refusal:
+            messages.warning(request, str(refusal))
+            return redirect("passkeys")
         messages.success(request, f"The passkey {passkey} was removed.")
         return redirect("passkeys")
 

@@ -1,4 +1,5 @@
 from django.core.management.base import BaseCommand
+from django.template.defaultfilters import pluralize
 
 from accounts import passkeys
 from accounts.management.commands.create_admin import FIRST_PASSKEY
@@ -18,7 +19,8 @@ class Command(BaseCommand):
     def handle(self, *, user, **options):
         person = find_user(user)
         removed, ended = flows.reset_passkeys(person, by=None)
-        told = f"Removed {removed} passkeys of {person}, and ended {ended} devices."
+        held = f"{removed} passkey{pluralize(removed)} of {person}"
+        told = f"Removed {held}, and ended {ended} device{pluralize(ended)}."
         self.stdout.write(self.style.SUCCESS(told))
         if passkeys.is_needed(person):
             self.stdout.write(f"{FIRST_PASSKEY}\n{passkeys.make_link(person, by=None)}")
