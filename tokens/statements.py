@@ -42,9 +42,15 @@ class Others(NamedTuple):
 def find_device(digest: bytes) -> IssuedToken | None:
     """The device whose `hash` is `digest`, or None. It has all attributes that `with_state()` sets.
 
+    Its user acts on it: staff may do there what the passkey that they used on it allows.
     As of all instances of compiled statements, neither `pre_init` nor `post_init` is sent.
     """
-    return _first(compiled.select(router.db_for_write(IssuedToken), _found), hash=digest)
+    device = _first(compiled.select(router.db_for_write(IssuedToken), _found), hash=digest)
+    if device is not None:
+        user = device._state.fields_cache["user"]  # without the calls of a descriptor
+        user.acts_at = device.now
+        user.proven_at = device.passkey_at if device.passkey_vouched else None
+    return device
 
 
 def find_device_of(user_id: int, key: UUID) -> IssuedToken | None:

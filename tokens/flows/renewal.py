@@ -11,7 +11,6 @@ from tokens import notices, signing
 from tokens.flows.locking import lock_verified
 from tokens.flows.log import log, log_revocation
 from tokens.flows.refusals import Refused
-from tokens.flows.use import let_act
 from tokens.models import IssuedToken
 
 Reason = IssuedToken.Reason
@@ -39,8 +38,8 @@ def renew_by_passkey(device: IssuedToken, user: User, passkey: Passkey) -> str:
     now = lock_verified(user)
     vouched = passkey.vouched and device.method != IssuedToken.Method.TOKEN
     handle = _renew(device, now, passkey_at=now, passkey_vouched=vouched)
-    let_act(device)
-    device.user.was_held_back = False
+    user.acts_at, user.proven_at = now, now if vouched else None
+    user.was_held_back = False
     log("passkey used again", device)
     return handle
 

@@ -41,7 +41,6 @@ def authenticate(access_token: str, client: Client) -> IssuedToken:
     if claims.gen < device.generation - 1:
         raise Refused("token_expired")
     device.presented_generation, device.presented_ip = claims.gen, client.ip_address
-    let_act(device)
     _touch(device, client)
     return device
 
@@ -51,19 +50,12 @@ def authenticate_browser(handle: str, client: Client) -> IssuedToken:
     device = find(handle, Kind.BROWSER)
     require_live(device, client)
     device.presented_generation, device.presented_ip = device.generation, client.ip_address
-    let_act(device)
     alarm = other_client(device, client)
     if alarm:
         _raise_alarm(device, client, alarm)
     else:
         _touch(device, client)
     return device
-
-
-def let_act(device: IssuedToken) -> None:
-    """Let the user act on this device, as far as the passkey that was used on it allows."""
-    device.user.acts_at = device.now
-    device.user.proven_at = device.passkey_at if device.passkey_vouched else None
 
 
 def sign_of_life(device: IssuedToken, client: Client) -> dict[str, Any]:
