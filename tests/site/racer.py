@@ -23,6 +23,8 @@ from django.conf import settings
 def set_up():
     """Django on the database that the tests run on, with the cheap hashes that they use."""
     settings.DATABASES["default"]["NAME"] = os.environ["RACE_DATABASE"]
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
     settings.WHITENOISE_AUTOREFRESH = settings.WHITENOISE_USE_FINDERS = True
     django.setup()
 
@@ -56,6 +58,17 @@ def send(method, path, body=None, *, token=None, address="127.0.0.1"):
     yield {"start": start, "end": end, "status": answer.status_code, "body": body}
 
 
+def submit(path, fields, *, cookie, address):
+    """One form of a page, sent by the browser that has this session."""
+    from django.test import Client
+
+    client = Client(raise_request_exception=False, REMOTE_ADDR=address)
+    client.cookies[settings.SESSION_COOKIE_NAME] = cookie
+    start = time.monotonic_ns()
+    answer = client.post(path, fields)
+    yield {"start": start, "end": time.monotonic_ns(), "status": answer.status_code, "body": None}
+
+
 def refresh(token, *, times=1, uses=False):
     """Refresh, use what that answered, and so on, until refused."""
     for _ in range(times):
@@ -87,7 +100,7 @@ def describe():
     yield {"vendor": connection.vendor, "mode": mode, "name": connection.settings_dict["NAME"]}
 
 
-CALLS = {call.__name__: call for call in (post, send, refresh, deactivate, describe)}
+CALLS = {call.__name__: call for call in (post, send, submit, refresh, deactivate, describe)}
 
 
 def answer(call):
