@@ -44,13 +44,16 @@ class AuthorityOnDevice:
     def holds_back(self, *, is_for_staff: bool = True) -> bool:
         """Whether this is held back on the device, and note it. Ask only for what the user has."""
         is_held = (
-            settings.STAFF_NEEDS_PASSKEY
+            self._may_hold_back()
             and (is_for_staff or self.is_staff or self.is_superuser)  # type: ignore[attr-defined]
-            and self.lacks_passkey()
             and self._is_due
         )
         self.was_held_back |= is_held
         return is_held
+
+    def _may_hold_back(self) -> bool:
+        """Quick, without a query, and False for nearly every request."""
+        return settings.STAFF_NEEDS_PASSKEY and self.lacks_passkey()
 
     @cached_property
     def _is_due(self) -> bool:
@@ -61,15 +64,18 @@ class AuthorityOnDevice:
 
     def has_module_perms(self, app_label: str) -> bool:
         held = super().has_module_perms(app_label)  # type: ignore[misc]
-        if not held or self.acts_at is None:
+        if not held or not self._may_hold_back():
             return held
         return any(perm.startswith(f"{app_label}.") for perm in self.get_all_permissions())
 
     def get_all_permissions(self, obj: Any = None) -> set[str]:
-        held = super().get_all_permissions(obj)  # type: ignore[misc]
-        if self.acts_at is None:
-            return held
-        return {perm for perm in held if not self._holds_back_permission(perm)}
+        return self._without_held_back(super().get_all_permissions(obj))  # type: ignore[misc]
+
+    def get_user_permissions(self, obj: Any = None) -> set[str]:
+        return self._without_held_back(super().get_user_permissions(obj))  # type: ignore[misc]
+
+    def get_group_permissions(self, obj: Any = None) -> set[str]:
+        return self._without_held_back(super().get_group_permissions(obj))  # type: ignore[misc]
 
     # Django's own would ask the backends past these.
     async def ahas_perm(self, perm: str, obj: Any = None) -> bool:
@@ -81,13 +87,19 @@ class AuthorityOnDevice:
     async def aget_all_permissions(self, obj: Any = None) -> set[str]:
         return await sync_to_async(self.get_all_permissions)(obj)
 
+    async def aget_user_permissions(self, obj: Any = None) -> set[str]:
+        return await sync_to_async(self.get_user_permissions)(obj)
+
+    async def aget_group_permissions(self, obj: Any = None) -> set[str]:
+        return await sync_to_async(self.get_group_permissions)(obj)
+
     def has_role(self, name: str) -> bool:
         """Ask the database, so that a lost role counts at once."""
         has: bool = self.is_active and self.roles.filter(name=name).exists()  # type: ignore[attr-defined]
         return has and not self.holds_back(is_for_staff=name in BUILT_IN)
 
+    def _without_held_back(self, perms: set[str]) -> set[str]:
+        return {perm for perm in perms if not self._holds_back_permission(perm)}
+
     def _holds_back_permission(self, perm: str) -> bool:
-        # Asked first, because it is quick and true of nearly every request.
-        if self.acts_at is None or not settings.STAFF_NEEDS_PASSKEY:
-            return False
-        return self.holds_back(is_for_staff=perm in staff_permissions())
+        return self._may_hold_back() and self.holds_back(is_for_staff=perm in staff_permissions())
