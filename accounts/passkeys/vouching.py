@@ -141,7 +141,7 @@ def is_good_link(user: User, token: str) -> bool:
     """Whether this is the last link for the user, and they have no passkey that counts by now."""
     try:
         made_for = signing.loads(token, salt=LINK_SALT, max_age=LINK_LASTS)
-    except signing.BadSignature:
+    except (signing.BadSignature, UnicodeEncodeError):  # which surrogates raise
         return False
     has_one = user.passkeys.filter(vouched=True).exists()
     return made_for == [user.pk, last_passkey_act(user)] and not has_one

@@ -16,6 +16,7 @@ from accounts.permissions import IsFresh, IsFreshForWrites, credential_of, requi
 from accounts.serializers import PasskeyField
 from tokens import flows
 from tokens.api.devices import read_id
+from tokens.authentication import TokenRefused
 from tokens.models import IssuedToken
 
 
@@ -62,6 +63,8 @@ class PasskeyListView(OfOwner, generics.ListCreateAPIView):
             )
         except PasskeyRefused as refusal:
             raise exceptions.ValidationError({"passkey": [str(refusal)]}) from None
+        except flows.Refused as refusal:
+            raise TokenRefused(refusal) from None
 
 
 class PasskeyView(OfOwner, generics.RetrieveUpdateDestroyAPIView):
@@ -84,6 +87,8 @@ class PasskeyView(OfOwner, generics.RetrieveUpdateDestroyAPIView):
             flows.remove_passkey(credential_of(self.request), passkey)
         except PasskeyRefused as refusal:
             raise PasskeyRequired(str(refusal)) from None
+        except flows.Refused as refusal:
+            raise TokenRefused(refusal) from None
 
 
 class PasskeyOptionsView(APIView):
@@ -100,7 +105,7 @@ class PasskeyOptionsView(APIView):
 
 
 def require_voucher(device: IssuedToken) -> None:
-    """Raise PasskeyRequired if staff add a passkey on a device where they used none.
+    """Raise PasskeyRequired if staff add or remove a passkey on a device where they used none.
 
     The first one, and one after a loss, they add on the pages.
     """

@@ -21,7 +21,13 @@ from tokens.flows.forgetting import forget
 from tokens.flows.keys import KeyUse, count_by_key
 from tokens.flows.login import issue_token, log_in, log_in_browser
 from tokens.flows.pairs import Pair, pair_of
-from tokens.flows.passkeys import add_passkey, remove_passkey, reset_passkeys, voucher_of
+from tokens.flows.passkeys import (
+    add_passkey,
+    make_codes,
+    remove_passkey,
+    reset_passkeys,
+    voucher_of,
+)
 from tokens.flows.refusals import Refused
 from tokens.flows.renewal import change_password, reauthenticate, reset_password
 from tokens.flows.rotation import refresh
@@ -46,6 +52,7 @@ __all__ = [
     "log_out",
     "log_out_all",
     "log_out_others",
+    "make_codes",
     "mark_ended",
     "pair_of",
     "purge",

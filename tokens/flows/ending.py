@@ -69,7 +69,7 @@ def revoke_all(
     user: User, devices: IssuedTokenQuerySet, reason: str, *, by: User | None, note: str = ""
 ) -> int:
     """End the user's live devices in `devices`. Return how many. The caller holds the lock."""
-    return _end(user, devices, reason, by=by, note=clean_text(note, NOTE_LENGTH), locks=False)
+    return _end(user, devices, reason, by=by, note=note, locks=False)
 
 
 def revoke_inactive(user_ids: list[int], *, size: int = 10_000) -> None:

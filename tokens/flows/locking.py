@@ -16,6 +16,7 @@ from accounts import compiled
 from accounts.compiled import Parameter
 from accounts.models import User
 from tokens.flows.refusals import Refused
+from tokens.models import IssuedToken
 
 
 @contextmanager
@@ -23,6 +24,20 @@ def locked(user: User) -> Iterator[None]:
     """A transaction that holds the lock on the user's row."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).filter(pk=user.pk).first()
+        yield
+
+
+@contextmanager
+def locked_on(device: IssuedToken) -> Iterator[None]:
+    """The same for an act of the device's user on this device.
+
+    Raise Refused if the account has changed, or the device has ended, since the device was read.
+    """
+    with transaction.atomic():
+        lock_verified(device.user)
+        read = {"hash": device.hash, "passkey_vouched": device.passkey_vouched}
+        if not IssuedToken.objects.filter(revoked_at=None, **read).exists():
+            raise Refused("token_invalid")
         yield
 
 

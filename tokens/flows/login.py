@@ -68,6 +68,8 @@ def log_in_browser(
             log_revocation(ended, Reason.REPLACED, by=user)
         device, others = _add_device(user, Kind.BROWSER, handle, client, now, at_most=at_most)
         notices.tell_of_login(device, others)
+    # For the rest of the request.
+    user.acts_at, user.proven_at = now, now if device.passkey_vouched else None
     log("signed in", device)
     return handle
 

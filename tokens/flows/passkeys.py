@@ -3,12 +3,13 @@
 from accounts import passkeys
 from accounts.models import Passkey, User
 from accounts.passkeys import Answer, PasskeyRefused, Voucher
+from accounts.text import clean_text
 from accounts.throttling import forget_networks
 from tokens import notices
 from tokens.flows.ending import revoke_all
-from tokens.flows.locking import locked
+from tokens.flows.locking import locked, locked_on
 from tokens.flows.renewal import renew_by_passkey
-from tokens.models import IssuedToken
+from tokens.models import NOTE_LENGTH, IssuedToken
 
 Reason = IssuedToken.Reason
 
@@ -29,7 +30,7 @@ def add_passkey(
     """
     user = device.user
     passkeys.check_voucher(user, voucher, device=device.pk)
-    with locked(user):
+    with locked_on(device):
         passkey = passkeys.register(
             user,
             answer,
@@ -53,16 +54,22 @@ def remove_passkey(device: IssuedToken, passkey: Passkey) -> None:
     """Remove a passkey of the person on this device. Other devices need a passkey of staff again.
 
     Raise PasskeyRefused for one that counts for staff, on a device where they used none: a thief
-    who has the password alone must not take it away.
+    who has the password alone must not take it away. Raise Refused if the device has ended.
     """
     user = device.user
     if passkey.vouched and user.lacks_passkey() and passkeys.is_needed(user):
         raise PasskeyRefused("Use your passkey on this device first.")
-    with locked(user):
+    with locked_on(device):
         passkeys.remove(passkey, device=device.pk, origin=notices.origin_of(device))
         if passkey.vouched:
             others = user.devices.filter(revoked_at=None, passkey_vouched=True)
             others.exclude(pk=device.pk).update(passkey_vouched=False)
+
+
+def make_codes(device: IssuedToken) -> list[str]:
+    """New recovery codes of the person on this device. Raise Refused if the device has ended."""
+    with locked_on(device):
+        return passkeys.make_codes(device.user, device=device.pk, origin=notices.origin_of(device))
 
 
 def reset_passkeys(
@@ -73,6 +80,7 @@ def reset_passkeys(
     Return how many passkeys and devices. `by` is the member of staff who does it on `device`, or
     None for the server.
     """
+    note = clean_text(note, NOTE_LENGTH)
     with locked(user):
         removed = passkeys.reset(user, by=by, note=note, device=device and device.pk)
         ended = revoke_all(user, user.devices.all(), Reason.STAFF, by=by, note=note)

@@ -33,9 +33,12 @@ def reauthenticate(device: IssuedToken, user: User, passkey: Passkey | None = No
 def renew_by_passkey(device: IssuedToken, user: User, passkey: Passkey) -> str:
     """Do the same for a passkey that was just used. Call this in a transaction.
 
-    A script's device never counts for staff, also if a person uses their passkey on it.
+    A script's device never counts for staff, also if a person uses their passkey on it. Raise
+    Refused if the passkey was removed since then, too.
     """
     now = lock_verified(user)
+    if not user.passkeys.filter(pk=passkey.pk).exists():
+        raise Refused("token_invalid")
     vouched = passkey.vouched and device.method != IssuedToken.Method.TOKEN
     handle = _renew(device, now, passkey_at=now, passkey_vouched=vouched)
     user.acts_at, user.proven_at = now, now if vouched else None

@@ -1,6 +1,5 @@
 """Staff need a passkey: what waits for it, how they get the first one, and what a loss leads to."""
 
-import json
 import re
 import sys
 from datetime import timedelta
@@ -22,6 +21,7 @@ from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD, make_user
 from tokens import flows
 from tokens.models import IssuedToken
 from tokens.tests.pages import Page
+from tokens.tests.staff import add, codes_of, link_of, made_link, prove, refused
 
 pytestmark = pytest.mark.django_db
 ADMIN = "/admin/tokens/issuedtoken/"
@@ -51,34 +51,6 @@ def chief(browser, root):
     tab = browser(root)
     prove(tab, give_passkey(root, vouched=True))
     return tab
-
-
-def prove(tab, key, path="/account/passkeys/", **fields):
-    answer = key.use(tab.post("/account/passkeys/step-up").json())
-    return tab.post(path, {"passkey": json.dumps(answer), **fields})
-
-
-def add(tab, path="/account/passkeys/add", key=None, **shown):
-    """Add a passkey on the page, and show its link or code to the options as the script does."""
-    key = key or Authenticator()
-    options = tab.post("/account/passkeys/options", shown)
-    if options.status_code != 200:
-        return options
-    answer = json.dumps(key.make(options.json()))
-    return tab.post(path, {"passkey": answer, "name": "New", **shown})
-
-
-def link_of(text):
-    return re.search(r"/account/passkeys/first/\S+?(?=[<\s])", text + " ")[0]
-
-
-def codes_of(tab):
-    page = tab.post("/account/passkeys/codes")
-    return re.findall(r"<code>([A-Z2-7-]{29})</code>", page.content.decode())
-
-
-def refused(answer):
-    return answer.status_code, answer.json()["code"]
 
 
 # What waits for the passkey
@@ -276,10 +248,6 @@ def test_create_admin_prints_it(monkeypatch):
     out = StringIO()
     call_command("create_admin", "ops", "ops@example.org", "--password-stdin", stdout=out)
     assert passkeys.is_good_link(User.objects.get(), link_of(out.getvalue()).rpartition("/")[2])
-
-
-def made_link(user):
-    return passkeys.make_link(user, by=None)
 
 
 # Removing one

@@ -14,7 +14,6 @@ from accounts.throttling import TooManyAttempts, log_too_many
 from tokens import flows
 from tokens.browser import keep_handle
 from tokens.forms import PasskeyForm, RecoveryForm, RenameForm
-from tokens.notices import origin_of
 from tokens.step_up import StaffPasskeyForm, StepUpForm, renew
 
 
@@ -172,9 +171,7 @@ class RecoveryCodesView(View):
         if not form.is_valid():
             return self._page(request, form)
         renew(request, form)
-        device = request.device
-        codes = passkeys.make_codes(device.user, device=device.pk, origin=origin_of(device))
-        return self._page(request, form, codes=codes)
+        return self._page(request, form, codes=flows.make_codes(request.device))
 
     def _page(self, request, form: StepUpForm, **context):
         context |= {"form": form, "count": passkeys.CODES}
