@@ -36,8 +36,8 @@ CODE_SIZE = 15
 GROUP = 4  # characters of a code between two hyphens
 
 NEEDED = (
-    "Staff add a passkey on a device where they used one. The first one needs a link from a "
-    "superuser, and one after a loss needs a recovery code."
+    "Use a passkey on this device first, then add another. If you have none yet, ask a superuser "
+    "for a link. If you lost yours, use a recovery code."
 )
 BAD_LINK = "This link has ended, or is for another account. Ask a superuser for a new one."
 BAD_CODE = "This is not one of your recovery codes, or it was used before."

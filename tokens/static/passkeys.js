@@ -51,8 +51,10 @@
 
   // `ask` asks the authenticator. Before and after it, the browser may wait for its own offer.
   const wire = (form, button, said, ask, { before = () => {}, after = () => {} } = {}) => {
-    const press = async () => {
+    const press = async (event) => {
+      event.preventDefault();
       if (button.getAttribute("aria-disabled")) return;
+      if (button.type === "submit" && !form.reportValidity()) return;
       before();
       said.hidden = true;
       button.setAttribute("aria-disabled", "true");
@@ -96,6 +98,7 @@
     form.querySelector("[data-without]").remove();
     const ask = () => (passkey === "create" ? create : use)(form, options);
     wire(form, button, said, ask, "autofill" in form.dataset ? offer(form, options) : {});
+    if (button.autofocus) button.focus(); // it was hidden when the browser looked
   };
 
   const prepareField = (field) => {

@@ -23,7 +23,7 @@ def add(tab, path="/account/passkeys/add", key=None, **shown):
 
 
 def link_of(text):
-    return re.search(r"/account/passkeys/first/\S+?(?=[<\s])", text + " ")[0]
+    return re.search(r'/account/passkeys/first/\S+?(?=["<\s])', text + " ")[0]
 
 
 def codes_of(tab):

@@ -28,7 +28,7 @@ class PasskeysView(View):
         form = StaffPasskeyForm(request)
         if form.is_valid():
             renew(request, form)
-            messages.success(request, "Thank you. Staff's pages are open on this device.")
+            messages.success(request, "Thank you. You can work as staff on this device now.")
             return redirect("passkeys")
         return form.mark(self._page(request, errors=form.errors.get("password")))
 
