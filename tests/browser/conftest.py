@@ -13,7 +13,7 @@ from tests.browser.fingers import Finger, add_passkey, use_button
 from tests.plugins.guestlist import FIREFOX, IPHONE, PASSWORD
 
 # How many browser tests have to pass where REQUIRE_BROWSER=1, so that none gets lost unseen.
-EXPECTED = 199
+EXPECTED = 214
 
 PATIENCE = 30_000  # milliseconds until what does not happen has failed
 
@@ -57,6 +57,7 @@ def open_tab(chromium, live_server):
         watch(context, urlsplit(live_server.url).netloc, findings)
         return context.new_page()
 
+    open_it.findings = findings  # a test takes out what it provokes
     yield open_it
     for context in contexts:
         context.close()
@@ -188,3 +189,53 @@ def ended(api, alice, root, age):
         alice.devices.filter(pk=device.pk).revoke(reason=reason, by=root, note="Call 555.")
     device = api(alice, headers={"user-agent": FIREFOX}).device
     age(device, days=15)
+
+
+# Staff and their passkeys
+
+
+@pytest.fixture
+def staff_needs_passkey(here, settings):
+    settings.STAFF_NEEDS_PASSKEY = True
+
+
+@pytest.fixture
+def open_desk(open_tab):
+    """`open_desk()` is a tab of a computer with a sensor, as `tab.finger`.
+
+    The browser offers no passkey by itself, because its offer would be answered at once.
+    """
+
+    def open_it():
+        tab = open_tab()
+        tab.add_init_script(
+            "PublicKeyCredential.isConditionalMediationAvailable = async () => false"
+        )
+        tab.finger = Finger(tab)
+        return tab
+
+    return open_it
+
+
+@pytest.fixture
+def chief(open_desk, root):
+    """A tab in which a superuser works in the admin."""
+    from tests.browser.staff import start
+
+    tab = open_desk()
+    start(tab, root)
+    return tab
+
+
+@pytest.fixture
+def desk(open_desk, support):
+    """A tab in which support signed in by password. The computer holds their passkey.
+
+    Their recovery codes are `desk.codes`.
+    """
+    from tests.browser.staff import sign_in_again, start
+
+    tab = open_desk()
+    tab.codes = start(tab, support)
+    sign_in_again(tab, support)
+    return tab
