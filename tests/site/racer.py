@@ -59,14 +59,29 @@ def send(method, path, body=None, *, token=None, address="127.0.0.1"):
 
 
 def submit(path, fields, *, cookie, address):
-    """One form of a page, sent by the browser that has this session."""
-    from django.test import Client
+    """One form of a page, sent by the browser that has this session, where staff need a passkey.
+
+    Answers the text of the page, or where it leads.
+    """
+    from django.test import Client, override_settings
 
     client = Client(raise_request_exception=False, REMOTE_ADDR=address)
     client.cookies[settings.SESSION_COOKIE_NAME] = cookie
+    with override_settings(STAFF_NEEDS_PASSKEY=True):
+        start = time.monotonic_ns()
+        answer = client.post(path, fields)
+        end = time.monotonic_ns()
+    told = answer.headers.get("Location") or answer.content.decode()
+    yield {"start": start, "end": end, "status": answer.status_code, "body": told}
+
+
+def reset_passkeys(user):
+    from accounts.models import User
+    from tokens import flows
+
     start = time.monotonic_ns()
-    answer = client.post(path, fields)
-    yield {"start": start, "end": time.monotonic_ns(), "status": answer.status_code, "body": None}
+    removed = flows.reset_passkeys(User.objects.get(pk=user), by=None)
+    yield {"start": start, "end": time.monotonic_ns(), "status": 200, "body": removed}
 
 
 def refresh(token, *, times=1, uses=False):
@@ -100,7 +115,10 @@ def describe():
     yield {"vendor": connection.vendor, "mode": mode, "name": connection.settings_dict["NAME"]}
 
 
-CALLS = {call.__name__: call for call in (post, send, submit, refresh, deactivate, describe)}
+CALLS = {
+    call.__name__: call
+    for call in (post, send, submit, reset_passkeys, refresh, deactivate, describe)
+}
 
 
 def answer(call):
