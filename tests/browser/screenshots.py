@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.browser.fingers import Finger  # noqa: E402
 from tests.plugins.chromium import OPTIONS, find_chromium  # noqa: E402
 
 PICTURES = ROOT / "docs" / "screenshots"
@@ -55,11 +57,12 @@ def serve(folder: Path) -> Iterator[str]:
     """The address of a site with the demo in a database of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+        address = f"localhost:{free.getsockname()[1]}"  # a number has no passkeys
     os.environ |= {
         "DEBUG": "true",
         "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
         "SITE_URL": f"http://{address}",
+        "STAFF_NEEDS_PASSKEY": "true",
         "TRUSTED_PROXIES": "127.0.0.1/32",  # the browsers say themselves where they are
     }
     manage("migrate", "--verbosity=0").wait()
@@ -73,12 +76,13 @@ def serve(folder: Path) -> Iterator[str]:
         server.wait()
 
 
-def manage(*arguments: str) -> subprocess.Popen[bytes]:
+def manage(*arguments: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
 
 
@@ -107,6 +111,14 @@ def take_pages(browser: Browser, site: str) -> None:
     page.emulate_media(color_scheme="dark")
     page.goto("/devices/")
     take(page, "devices-phone")
+    page.emulate_media(color_scheme="light")
+    finger = Finger(page)
+    for name in ("Ana's phone", "Blue security key"):
+        page.goto("/account/passkeys/add")
+        add_passkey(page, name)
+        finger.forget()
+    page.goto("/account/passkeys/")
+    take(page, "passkeys-phone")
 
 
 def take_admin(browser: Browser, site: str) -> None:
@@ -114,7 +126,8 @@ def take_admin(browser: Browser, site: str) -> None:
     sign_in(victim, "ben", "/devices/")
     page = open_page(browser, site, MAC, LISBON)
     page.set_viewport_size(DESK)
-    sign_in(page, "support", "/admin/")
+    open_desk(page, "support", make_link(browser, site))
+    page.goto("/admin/")
     take(page, "admin-overview", height=700)
     page.get_by_label("Find a person").fill("ana")
     page.get_by_role("button", name="Find").click()
@@ -140,6 +153,35 @@ def take_admin(browser: Browser, site: str) -> None:
     page.get_by_role("button", name="Show what would end").click()
     page.get_by_label("Note, shown to the person").fill(INCIDENT_NOTE)
     take(page, "admin-incident", whole=True)
+
+
+def make_link(browser: Browser, site: str) -> str:
+    """The link with which a superuser lets support add their first passkey."""
+    printed, _ = manage("reset_passkeys", "admin", stdout=subprocess.PIPE).communicate()
+    page = open_page(browser, site, MAC, LISBON)
+    open_desk(page, "admin", printed.split()[-1])
+    page.goto("/admin/accounts/user/?q=support")
+    page.get_by_role("link", name="support", exact=True).first.click()
+    page.get_by_role("link", name="Reset, or make a link").click()
+    page.get_by_role("button", name="Make a link").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    link = page.get_by_label("Link", exact=True).input_value()
+    take(page, "admin-passkey-link", height=430)
+    page.close()
+    return link
+
+
+def open_desk(page: Page, username: str, link: str) -> None:
+    """Sign in, and add the first passkey with the link, on a computer with a sensor."""
+    Finger(page)
+    sign_in(page, username, urlsplit(link).path)
+    add_passkey(page, "My computer")
+
+
+def add_passkey(page: Page, name: str) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_text("The passkey was added.").wait_for()
 
 
 def open_page(browser: Browser, site: str, agent: str, address: str) -> Page:
