@@ -5,7 +5,8 @@ Django and DRF take it for empty. The classes here measure it.
 
 A Content-Type may name an unknown character set in the way of RFC 2231. Django's own request class
 then raises an error before any middleware, so there is no error page. The classes here ignore a
-Content-Type that cannot be read.
+Content-Type that cannot be read. They read everything as UTF-8, as browsers send it: texts in UTF-7
+may hold lone surrogates, which no hash and no database takes.
 """
 
 import io
@@ -47,6 +48,7 @@ class ReadableContentType(HttpRequest):
         except ValueError:
             meta["CONTENT_TYPE"] = ""
             super()._set_content_type_params(meta)  # type: ignore[misc]
+        self.encoding = None
 
 
 class WSGIRequest(ReadableContentType, wsgi.WSGIRequest):

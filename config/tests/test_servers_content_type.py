@@ -5,6 +5,7 @@ test, the connections of a server.
 """
 
 import io
+from urllib.parse import quote
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -58,3 +59,33 @@ def test_unreadable_content_type_over_asgi(db, body, path):
         return start["status"]
 
     assert 400 <= async_to_sync(status)() < 500
+
+
+UTF_7 = 'multipart/form-data; boundary="b"; charset="utf-7"'
+
+
+@pytest.mark.parametrize("request_class", [WSGIRequest, ASGIRequest])
+@pytest.mark.parametrize("text", ["+2AA-", "+3/8-:+2AA-"])
+def test_text_is_read_as_utf_8_whatever_it_says(request_class, text):
+    """UTF-7 would make a lone surrogate of it."""
+    body = f'--b\r\nContent-Disposition: form-data; name="text"\r\n\r\n{text}\r\n--b--\r\n'.encode()
+    request = make(request_class, body, QUERY_STRING=f"text={quote(text)}")
+    assert (request.GET["text"], request.POST["text"]) == (text, text)
+
+
+def make(request_class, body, **environ):
+    if request_class is WSGIRequest:
+        whole = RequestFactory()._base_environ(
+            REQUEST_METHOD="POST",
+            CONTENT_TYPE=UTF_7,
+            CONTENT_LENGTH=str(len(body)),
+            **{"wsgi.input": io.BytesIO(body)},
+            **environ,
+        )
+        return WSGIRequest(whole)
+    headers = [(b"content-type", UTF_7.encode()), (b"content-length", str(len(body)).encode())]
+    query = environ["QUERY_STRING"].encode()
+    scope = AsyncRequestFactory()._base_scope(
+        method="POST", path="/", headers=headers, query_string=query
+    )
+    return ASGIRequest(scope, io.BytesIO(body))
