@@ -48,7 +48,8 @@ class ReadableContentType(HttpRequest):
         except ValueError:
             meta["CONTENT_TYPE"] = ""
             super()._set_content_type_params(meta)  # type: ignore[misc]
-        self.encoding = None
+        if "charset" in self.content_params:
+            self.encoding = "utf-8"
 
 
 class WSGIRequest(ReadableContentType, wsgi.WSGIRequest):
