@@ -48,7 +48,7 @@ class ReadableContentType(HttpRequest):
         except ValueError:
             meta["CONTENT_TYPE"] = ""
             super()._set_content_type_params(meta)  # type: ignore[misc]
-        if "charset" in self.content_params:
+        if self.content_params and "charset" in self.content_params:
             self.encoding = "utf-8"
 
 
