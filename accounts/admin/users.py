@@ -264,10 +264,14 @@ class UserAdmin(ProofAdmin, LargeListAdmin, auth_admin.UserAdmin):
     @admin.display(description="passkeys")
     def passkeys(self, user):
         rows = [
-            (one, exact(one.created_at), exact(one.used_at) if one.used_at else "never")
+            (
+                one,
+                exact(one.created_at),
+                format_html("last used {}", exact(one.used_at)) if one.used_at else "never used",
+            )
             for one in user.passkeys.order_by("created_at", "pk")
         ]
-        return format_html_join(SafeString("<br>"), "{}: added {}, last used {}", rows) or "none"
+        return format_html_join(SafeString("<br>"), "{}: added {}, {}", rows) or "none"
 
     @admin.display(description="locks on signing in")
     def login_lock(self, user):

@@ -255,7 +255,9 @@ def test_create_admin_prints_it(monkeypatch):
 
 def test_a_password_removes_none_that_counts(browser, api, support, key):
     tab, app, passkey = browser(support), api(support), support.passkeys.get()
-    tab.post(f"/account/passkeys/{passkey.pk}/remove")
+    remove = f"/account/passkeys/{passkey.pk}/remove"
+    assert remove not in tab.get("/account/passkeys/").content.decode()
+    tab.post(remove)
     assert "Use your passkey on this device first." in Page(tab.get("/account/passkeys/")).text
     assert refused(app.delete(f"me/passkeys/{passkey.pk}")) == (403, "passkey_required")
     assert support.passkeys.exists()
@@ -264,7 +266,10 @@ def test_a_password_removes_none_that_counts(browser, api, support, key):
 def test_a_removed_one_counts_on_no_other_device(desk, browser, support, key):
     other = browser(support)
     prove(other, key)
-    desk.post(f"/account/passkeys/{support.passkeys.get().pk}/remove")
+    remove = f"/account/passkeys/{support.passkeys.get().pk}/remove"
+    assert remove in desk.get("/account/passkeys/").content.decode()
+    assert "they ask for another passkey" in Page(desk.get(remove)).text
+    desk.post(remove)
     assert not support.passkeys.exists()
     assert other.get(ADMIN).status_code == 403
     assert desk.get(ADMIN).status_code == 200
