@@ -64,16 +64,14 @@ def creation_options(user: User, purpose: Purpose, voucher: Voucher = NOTHING) -
 
     Raise PasskeyRefused, or TooManyAttempts after too many wrong recovery codes on the device.
     """
-    _require_may_add(user)
+    _require_may_add(user, voucher)
     check_voucher(user, voucher, device=purpose.place)
-    # With a link, those that do not count for staff are replaced.
-    held = user.passkeys.filter(vouched=True) if voucher.link else user.passkeys.all()
     entity = PublicKeyCredentialUserEntity(
         name=user.username, display_name=user.username, id=handle_of(user)
     )
     options, _ = relying_party().register_begin(
         entity,
-        _described(held),
+        _described(_staying(user, voucher)),
         resident_key_requirement=ResidentKeyRequirement.REQUIRED,
         user_verification=VERIFIED,
         challenge=purpose.challenge(),
@@ -101,7 +99,7 @@ def register(
     act = "one was added with a recovery code" if voucher.code else "one was added"
     try:
         with locked(user) as owner:
-            _require_may_add(owner)
+            _require_may_add(owner, voucher)
             _require_recent(made_at, owner)
             passkey.vouched = spend(owner, voucher, origin)
             passkey.save(force_insert=True)
@@ -193,10 +191,15 @@ def _described(held: PasskeyQuerySet) -> list[PublicKeyCredentialDescriptor]:
     return [PublicKeyCredentialDescriptor(type=TYPE, id=bytes(one)) for one in credentials]
 
 
-def _require_may_add(user: User | None) -> None:
+def _staying(user: User, voucher: Voucher) -> PasskeyQuerySet:
+    """The passkeys that stay next to a new one. A link replaces those that do not count."""
+    return user.passkeys.filter(vouched=True) if voucher.link else user.passkeys.all()
+
+
+def _require_may_add(user: User | None, voucher: Voucher) -> None:
     if user is None or not user.is_active or user.email_verified_at is None:
         raise PasskeyRefused("Confirm your email address first, then add a passkey.")
-    if user.passkeys.count() >= MAX_PASSKEYS:
+    if _staying(user, voucher).count() >= MAX_PASSKEYS:
         raise PasskeyRefused(f"You have {MAX_PASSKEYS} passkeys. Remove one first.")
 
 

@@ -15,8 +15,10 @@ from django.contrib.auth import login
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.db import connection
 from django.http import Http404, HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.utils import timezone
 from django.utils.http import urlsafe_base64_encode
@@ -36,7 +38,7 @@ from tokens.models import IssuedToken
 from tokens.tests.staff import add, prove, refused
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
-OF_DOCS = "test_docs_have_each_way"
+NO_WAYS = {"test_docs_have_each_way", "test_pages_cost_staff_no_query_more"}
 ADMIN = "/admin/tokens/issuedtoken/"
 WAITS = (403, "passkey_required")
 
@@ -384,10 +386,22 @@ def test_the_deadline_cannot_be_moved_from_outside(root, browser):
     assert tab.get("/admin/").status_code == 403
 
 
+@pytest.mark.parametrize("path", ["/admin/", ADMIN, "/admin/accounts/user/", "/devices/"])
+def test_pages_cost_staff_no_query_more(path, root, browser, settings):
+    tab, counts = browser(root), []
+    prove(tab, give_passkey(root, vouched=True))
+    for needs_passkey in (False, True, False, True):  # the first two fill caches
+        settings.STAFF_NEEDS_PASSKEY = needs_passkey
+        with CaptureQueriesContext(connection) as captured:
+            assert tab.get(path).status_code == 200
+        counts.append(len(captured))
+    assert counts[2] == counts[3] > 0
+
+
 def test_docs_have_each_way():
     """Each test of the two files is in the table of docs/security.md, and no other."""
     page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
     section = page.partition("## Ways to staff's power\n")[2].partition("\n## ")[0]
     files = [Path(__file__), Path(__file__).with_name("test_staff_ways_passkeys.py")]
     tests = re.findall(r"^def (test_\w+)", "".join(map(Path.read_text, files)), re.M)
-    assert sorted(re.findall(r"`(test_\w+)`", section)) == sorted({*tests} - {OF_DOCS})
+    assert sorted(re.findall(r"`(test_\w+)`", section)) == sorted({*tests} - NO_WAYS)

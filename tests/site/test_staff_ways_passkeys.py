@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Passkey, PasskeyDeadline, Role, User
+from accounts.passkeys import MAX_PASSKEYS
 from tests.plugins.authenticator import Authenticator, give_passkey
 from tests.plugins.guestlist import NEW_PASSWORD, PASSWORD
 from tokens import flows
@@ -84,6 +85,15 @@ def test_a_link_is_dead_after_a_reset(support, browser):
     tab = browser(support)
     assert tab.get(link).status_code == 403
     assert open_link(tab, link).status_code == 400
+
+
+def test_planted_passkeys_leave_room_for_the_first_one(alice, browser):
+    """A removal would end the link."""
+    for _ in range(MAX_PASSKEYS):
+        give_passkey(alice)
+    alice.roles.add(Role.objects.get(name="support"))
+    assert open_link(browser(alice), link_of(made_link(alice))).status_code == 302
+    assert alice.passkeys.get().vouched
 
 
 def test_a_link_needs_the_sign_in(support):
