@@ -17,7 +17,6 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
-from django.test import Client as Browser
 from django.utils import timezone
 
 from accounts import passkeys, throttling
@@ -576,26 +575,3 @@ def test_removal_of_a_passkey_against_a_new_name(track, holders):
         assert removed["status"] == 204
         assert renamed["status"] in (200, 404)
         assert not user.passkeys.exists()
-
-
-def test_one_recovery_code_at_once_adds_one_passkey(track, holders):
-    """On two devices, of which the one that was first ends the other."""
-    for user, _ in holders:
-        code, *_ = passkeys.make_codes(user, device="test", origin={})
-        shown = {"recovery_code": code}
-        parts = []
-        for _ in range(2):
-            tab = Browser(REMOTE_ADDR=address_of(user))
-            tab.post("/login", {"username": user.username, "password": PASSWORD})
-            options = tab.post("/account/passkeys/options", shown).json()
-            form = {"passkey": json.dumps(Authenticator().make(options)), **shown}
-            how = {"cookie": tab.cookies[settings.SESSION_COOKIE_NAME].value}
-            how["address"] = address_of(user)
-            parts.append([call("submit", "/account/passkeys/recover", form, **how)])
-        before = user.passkeys.count()
-        statuses = {answer["status"] for answer in itertools.chain(*track.race(*parts))}
-        assert statuses <= {200, 302}
-        assert user.passkeys.count() == before + 1
-        assert user.recovery_codes.count() == passkeys.CODES - 1
-        assert user.devices.live().count() == 1
-    assert track.met >= 1
