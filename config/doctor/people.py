@@ -77,7 +77,7 @@ def staff_passkeys() -> Finding:
     return Finding(
         WARNING,
         f"None that counts for staff, {when}: {names}.",
-        "Make each a link: a superuser on their page in the admin, or reset_passkeys.",
+        "Make a link for each: a superuser does on their page in the admin, or run reset_passkeys.",
     )
 
 
