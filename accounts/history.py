@@ -13,11 +13,12 @@ from accounts.permissions import credential_of
 # What `log_new_name()` writes. The admin's own entries are JSON, so none of them begins like this.
 NEW_NAME = "Changed the "
 PASSKEYS = f"{NEW_NAME}passkeys: "
+REMOVED = "one was removed"
 # What `log_passkey()` writes, and how the person reads it.
 PASSKEY_ACTS = {
     "one was added": "you added a passkey",
     "one was added with a recovery code": "you added a passkey with a recovery code",
-    "one was removed": "you removed a passkey",
+    REMOVED: "you removed a passkey",
     "recovery codes were made": "you made recovery codes",
     "a link for the first one was made": "our staff made a link for your first passkey",
     "all were removed": "our staff removed your passkeys",
@@ -57,9 +58,14 @@ def log_passkey(
 
 
 def last_passkey_act(user: User) -> int:
-    """The id of the last entry about the user's passkeys, or 0."""
-    entries = _about(user).filter(change_message__startswith=PASSKEYS).order_by("-pk")
-    return entries.values_list("pk", flat=True).first() or 0
+    """The id of the last entry about the user's passkeys, or 0. One that was removed is passed by.
+
+    A link for a first passkey ends with the next such act. A thief with the password can remove a
+    passkey that does not count, and must not end the link by it.
+    """
+    acts = _about(user).filter(change_message__startswith=PASSKEYS)
+    acts = acts.exclude(change_message__startswith=f"{PASSKEYS}{REMOVED}")
+    return acts.order_by("-pk").values_list("pk", flat=True).first() or 0
 
 
 def new_names(user: User, limit: int) -> list[tuple[datetime, str]]:

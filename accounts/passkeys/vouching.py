@@ -125,9 +125,8 @@ def make_codes(user: User, *, device: object, origin: Facts) -> list[str]:
 def make_link(user: User, *, by: User | None, device: object = None) -> str:
     """The URL with which this member of staff adds their first passkey, within a day.
 
-    It counts once, for this account, on a device that is signed in to it. A newer link, or any
-    other change of the passkeys, ends it. All superusers get a mail. Without `by` it is made on
-    the server.
+    It counts once, for this account, on a device that is signed in to it. A newer link, a new
+    passkey or a reset ends it. All superusers get a mail. Without `by` it is made on the server.
     """
     with locked(user):
         log_passkey(user, "a link for the first one was made", by=by, device=device)

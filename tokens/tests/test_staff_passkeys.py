@@ -235,6 +235,15 @@ def test_a_newer_link_and_a_reset_end_it(browser, support):
     assert browser(support).get(second).status_code == 403
 
 
+def test_a_thief_does_not_end_it_by_removing_what_they_added(browser, alice):
+    give_passkey(alice, "Of a thief")
+    alice.roles.add(Role.objects.get(name="support"))
+    link, tab = link_of(made_link(alice)), browser(alice)
+    tab.post(f"/account/passkeys/{alice.passkeys.get().pk}/remove")
+    assert not alice.passkeys.exists()
+    assert tab.get(link).status_code == 200
+
+
 def test_the_link_replaces_what_a_thief_may_have_added(browser, alice):
     give_passkey(alice, "Of a thief")
     alice.roles.add(Role.objects.get(name="support"))
