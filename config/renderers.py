@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.urls import NoReverseMatch, reverse
@@ -36,7 +37,8 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
         if not renderer_context["response"].exception:
             links = links_from(renderer_context["request"], data)
         elif data.get("code") == PasskeyRequired.default_code:
-            links = [("Use your passkey", reverse("passkeys"))]
+            way_back = urlencode({"next": renderer_context["request"].get_full_path()})
+            links = [("Use your passkey", f"{reverse('passkeys')}?{way_back}")]
         else:
             links = []
         return context | {"links": links}

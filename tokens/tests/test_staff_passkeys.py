@@ -111,9 +111,18 @@ def test_the_api_waits_and_opens(api, support, key, alice):
     assert app.get("users").status_code == 200
 
 
-def test_a_page_of_the_api_leads_to_the_passkey(browser, support, key):
-    page = browser(support).get("/api/v1/users", headers={"accept": "text/html"})
-    assert '<a href="/account/passkeys/">Use your passkey</a>' in Page(page, 403).html
+def test_a_page_of_the_api_leads_to_the_passkey_and_back(browser, support, key):
+    tab = browser(support)
+    page = tab.get("/api/v1/users?search=al", headers={"accept": "text/html"})
+    way = "/account/passkeys/?next=%2Fapi%2Fv1%2Fusers%3Fsearch%3Dal"
+    assert f'<a href="{way}">Use your passkey</a>' in Page(page, 403).html
+    assert tab.get(way).status_code == 200
+    assert prove(tab, key, way).url == "/api/v1/users?search=al"
+
+
+def test_it_leads_to_no_other_site(browser, support, key):
+    answer = prove(browser(support), key, "/account/passkeys/?next=https://evil.example/")
+    assert answer.url == "/account/passkeys/"
 
 
 def test_a_sign_in_with_the_passkey_is_enough(api, support, key):

@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import RedirectURLMixin
 from django.core.exceptions import ValidationError
 from django.http import JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,8 +19,10 @@ from tokens.step_up import StaffPasskeyForm, StepUpForm, renew
 
 
 @method_decorator(login_required, name="dispatch")
-class PasskeysView(View):
-    """The list. A POST uses a passkey that counts for staff on this device."""
+class PasskeysView(RedirectURLMixin, View):
+    """The list. A POST uses a passkey that counts for staff on this device, and leads to `next`."""
+
+    next_page = "passkeys"
 
     def get(self, request):
         return self._page(request)
@@ -28,8 +31,9 @@ class PasskeysView(View):
         form = StaffPasskeyForm(request)
         if form.is_valid():
             renew(request, form)
-            messages.success(request, "Thank you. You can work as staff on this device now.")
-            return redirect("passkeys")
+            if not self.get_redirect_url():
+                messages.success(request, "Thank you. You can work as staff on this device now.")
+            return redirect(self.get_success_url())
         return form.mark(self._page(request, errors=form.errors.get("password")))
 
     def _page(self, request, **context):
