@@ -21,6 +21,7 @@ ARGUMENTS = {
     "create_admin": ["zoe", "zoe@example.org", "--password-stdin"],
     "issue_token": ["alice", "--name", "x", "--expires", "1d"],
     "reset_db": ["--yes-i-mean-it"],
+    "reset_passkeys": ["alice"],
     "revoke_devices": ["--all"],
     "send_mails": ["--once"],
 }
