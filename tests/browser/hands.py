@@ -61,6 +61,7 @@ class Keyboard:
 
     def go_to(self, target):
         expect(target).to_be_visible()
+        self.tab.wait_for_load_state()  # before its style sheet, a page shows no focus
         for _ in range(60):
             self.tab.keyboard.press("Tab")
             if self.tab.evaluate("document.activeElement === document.body"):
