@@ -70,9 +70,12 @@ def test_nothing_is_done_on_a_device_that_changed(device, support, act, meanwhil
     assert not support.recovery_codes.exists()
 
 
-@pytest.mark.parametrize("act", ACTS)
-def test_each_is_done_on_the_device_that_stayed(device, act):
+@pytest.mark.parametrize(
+    ("act", "left"), [("add", (2, 0)), ("make codes", (1, 10)), ("remove", (0, 0))]
+)
+def test_each_is_done_on_the_device_that_stayed(device, support, act, left):
     ACTS[act](device, answer_on(device))
+    assert (support.passkeys.count(), support.recovery_codes.count()) == left
 
 
 def test_a_passkey_that_is_removed_meanwhile_makes_nothing_fresh(device, support, key):
