@@ -174,6 +174,30 @@ def browser(client):
 
 
 @pytest.fixture
+def staff_need_passkeys(settings):
+    """As in production. Most tests leave it off, because staff sign in by password there."""
+    settings.STAFF_NEEDS_PASSKEY = True
+
+
+@pytest.fixture
+def key(support):
+    """An authenticator with a passkey of support that counts for staff."""
+    from tests.plugins.authenticator import give_passkey
+
+    return give_passkey(support, vouched=True)
+
+
+@pytest.fixture
+def desk(browser, support, key):
+    """The browser of support, after they used their passkey in it."""
+    from tokens.tests.staff import prove
+
+    tab = browser(support)
+    prove(tab, key)
+    return tab
+
+
+@pytest.fixture
 def age():
     """`age(device, hours=2)` moves all times of the row into the past: the database's clock is
     the one that counts, and it cannot be turned."""

@@ -37,7 +37,11 @@ from tests.site.test_urls import addresses, contents, routes
 from tokens.models import IssuedToken
 from tokens.tests.staff import add, prove, refused
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.urls(__name__),
+    pytest.mark.usefixtures("staff_need_passkeys"),
+]
 NO_WAYS = {"test_docs_have_each_way", "test_pages_cost_staff_no_query_more"}
 ADMIN = "/admin/tokens/issuedtoken/"
 WAITS = (403, "passkey_required")
@@ -75,16 +79,6 @@ urlpatterns = [
     path("elsewhere", sign_in_elsewhere),
     *site_urls,
 ]
-
-
-@pytest.fixture(autouse=True)
-def required(settings):
-    settings.STAFF_NEEDS_PASSKEY = True
-
-
-@pytest.fixture
-def key(support):
-    return give_passkey(support, vouched=True)
 
 
 @pytest.fixture

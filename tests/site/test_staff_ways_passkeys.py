@@ -20,27 +20,9 @@ from tokens import flows
 from tokens.models import IssuedToken
 from tokens.tests.staff import add, codes_of, link_of, made_link, prove, refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("staff_need_passkeys")]
 ADMIN = "/admin/tokens/issuedtoken/"
 RECOVER = "/account/passkeys/recover"
-
-
-@pytest.fixture(autouse=True)
-def required(settings):
-    settings.STAFF_NEEDS_PASSKEY = True
-
-
-@pytest.fixture
-def key(support):
-    return give_passkey(support, vouched=True)
-
-
-@pytest.fixture
-def desk(browser, support, key):
-    """The browser of support, after they used their passkey in it."""
-    tab = browser(support)
-    prove(tab, key)
-    return tab
 
 
 def open_link(tab, link, key=None):

@@ -23,27 +23,9 @@ from tokens.models import IssuedToken
 from tokens.tests.pages import Page
 from tokens.tests.staff import add, codes_of, link_of, made_link, prove, refused
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("staff_need_passkeys")]
 ADMIN = "/admin/tokens/issuedtoken/"
 NOTE = {"note": "Lost their phone, known by voice."}
-
-
-@pytest.fixture(autouse=True)
-def required(settings):
-    settings.STAFF_NEEDS_PASSKEY = True
-
-
-@pytest.fixture
-def key(support):
-    return give_passkey(support, vouched=True)
-
-
-@pytest.fixture
-def desk(browser, support, key):
-    """The browser of support, after they used their passkey in it."""
-    tab = browser(support)
-    prove(tab, key)
-    return tab
 
 
 @pytest.fixture
